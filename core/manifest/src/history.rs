@@ -1,0 +1,62 @@
+//! The history of manifests and what the coordinator's evidence binds (`protocol.md` §8).
+
+use std::fmt;
+
+use privatemode_attest::ReportData;
+use sha2::{Digest, Sha256};
+
+/// A digest over a whole history of manifests: SHA-256(SHA-256(manifest) ‖ previous transition), the first one after 32
+/// zero bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Transition([u8; 32]);
+
+impl Transition {
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The transition that `manifest` makes after this one.
+    #[must_use]
+    pub fn then(&self, manifest: &[u8]) -> Self {
+        step(manifest, &self.0)
+    }
+}
+
+/// The last transition of a history, oldest manifest first. A history without a manifest has none.
+pub fn transition<M: AsRef<[u8]>>(manifests: &[M]) -> Option<Transition> {
+    let (first, later) = manifests.split_first()?;
+    let start = step(first.as_ref(), &[0; 32]);
+    Some(later.iter().fold(start, |transition, manifest| transition.then(manifest.as_ref())))
+}
+
+/// The report data of the coordinator's evidence: it binds the caller's nonce, the whole history, and both CAs, as the PEM
+/// bytes that are sent. SHA-256(nonce ‖ transition ‖ SHA-256(root CA) ‖ SHA-256(mesh CA)) ‖ 32 zero bytes.
+pub fn report_data(nonce: &[u8; 32], transition: &Transition, root_ca: &[u8], mesh_ca: &[u8]) -> ReportData {
+    let digest = Sha256::new()
+        .chain_update(nonce)
+        .chain_update(transition.0)
+        .chain_update(Sha256::digest(root_ca))
+        .chain_update(Sha256::digest(mesh_ca))
+        .finalize();
+    ReportData::of_digest(&digest.into())
+}
+
+fn step(manifest: &[u8], previous: &[u8; 32]) -> Transition {
+    Transition(Sha256::new().chain_update(Sha256::digest(manifest)).chain_update(previous).finalize().into())
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transition({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests;

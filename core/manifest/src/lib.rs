@@ -1,0 +1,32 @@
+//! What a deployment is trusted to be.
+//!
+//! Reads manifests and attestation documents, and decides whether genuine evidence is *acceptable*: does it belong to the
+//! expected manifest, and which workload is it? Whether evidence is *genuine* is decided by `privatemode-attest`. Does no
+//! IO and reads no clock. Specification: `attestation.md` §1 and §2, `protocol.md` §8.
+//!
+//! Everything that matters for security works on a manifest's raw bytes: nothing here writes a parsed manifest out again.
+
+#![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::expect_used, clippy::panic)
+)]
+
+pub mod appraise;
+mod digest;
+mod document;
+#[cfg(feature = "simulated")]
+pub mod generate;
+pub mod history;
+mod json;
+mod model;
+mod parse;
+pub mod reference;
+pub mod verify;
+pub mod workload;
+
+pub use appraise::{AppraiseError, Workload, appraise_workload};
+pub use digest::{HashError, ManifestDigest, PolicyHash};
+pub use document::{AttestationDocument, DocumentError};
+pub use model::{Manifest, ManifestError, PolicyEntry, Role};
+pub use verify::{Platform, VerifiedDeployment, VerifyError, VerifyOptions, verify_deployment};

@@ -1,0 +1,153 @@
+//! Reference values: what evidence must measure (`attestation.md` §1). Typed data only; appraisal is elsewhere.
+//!
+//! A value that a manifest must have and has not is `None` here and listed by `Manifest::expected_missing`.
+
+use std::fmt;
+
+/// All reference values of a manifest. Each list is a set of alternatives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReferenceValues {
+    /// For AMD SEV-SNP.
+    pub snp: Vec<SnpReference>,
+    /// For Intel TDX.
+    pub tdx: Vec<TdxReference>,
+    /// For the simulated platform; never beside the others.
+    pub simulated: Vec<SimulatedReference>,
+}
+
+/// One allowed SEV-SNP platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnpReference {
+    /// Product line, whose root signs the chain.
+    pub product_name: Option<SnpProduct>,
+    /// Launch measurement.
+    pub trusted_measurement: Option<[u8; 48]>,
+    /// Lowest firmware versions.
+    pub minimum_tcb: SnpTcb,
+    /// What the guest policy allows and demands.
+    pub guest_policy: SnpGuestPolicy,
+    /// What the platform info allows and demands.
+    pub platform_info: SnpPlatformInfo,
+    /// Mitigations that must be in place; bits.
+    pub minimum_mitigation_vector: u64,
+    /// Chips that may be used; empty means any.
+    pub allowed_chip_ids: Vec<[u8; 64]>,
+    /// Number of virtual CPUs that the measurement was made for; informative.
+    pub cpus: Option<u64>,
+    /// Name of the runtime; informative.
+    pub platform: Option<String>,
+}
+
+/// Product lines of EPYC processors with SEV-SNP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SnpProduct {
+    /// EPYC 7003.
+    Milan,
+    /// EPYC 9004 and 8004.
+    Genoa,
+    /// EPYC 9005.
+    Turin,
+}
+
+/// Firmware versions, all four of which a manifest must give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnpTcb {
+    /// Boot loader of the security processor.
+    pub bootloader: Option<u8>,
+    /// Operating system of the security processor.
+    pub tee: Option<u8>,
+    /// SNP firmware.
+    pub snp: Option<u8>,
+    /// Microcode of the cores.
+    pub microcode: Option<u8>,
+}
+
+/// Guest policy bits. All absent: nothing allowed, nothing demanded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnpGuestPolicy {
+    /// Lowest minor ABI version.
+    pub abi_minor: u8,
+    /// Lowest major ABI version.
+    pub abi_major: u8,
+    /// Hyperthreads allowed.
+    pub smt: bool,
+    /// Migration agent allowed.
+    pub migrate_ma: bool,
+    /// Debugging allowed: the host can read everything.
+    pub debug: bool,
+    /// One socket demanded.
+    pub single_socket: bool,
+    /// CXL devices allowed.
+    pub cxl_allowed: bool,
+    /// AES-256-XTS memory encryption demanded.
+    pub mem_aes256_xts: bool,
+    /// RAPL off demanded.
+    pub rapl_dis: bool,
+    /// Ciphertext hiding demanded.
+    pub cipher_text_hiding_dram: bool,
+    /// Page swapping off demanded.
+    pub page_swap_disable: bool,
+}
+
+/// Platform info bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SnpPlatformInfo {
+    /// Hyperthreads allowed.
+    pub smt_enabled: bool,
+    /// Transparent memory encryption allowed.
+    pub tsme_enabled: bool,
+    /// ECC memory demanded.
+    pub ecc_enabled: bool,
+    /// RAPL off demanded.
+    pub rapl_disabled: bool,
+    /// Ciphertext hiding demanded.
+    pub ciphertext_hiding_dram_enabled: bool,
+    /// Check against aliased memory demanded.
+    pub alias_check_complete: bool,
+    /// Trusted IO.
+    pub tio_enabled: bool,
+}
+
+/// One allowed TDX platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TdxReference {
+    /// Measurement of the initial contents.
+    pub mr_td: Option<[u8; 48]>,
+    /// Measurement of the TDX module.
+    pub mr_seam: Option<[u8; 48]>,
+    /// Run-time measurements 0 to 3.
+    pub rtmrs: Option<[[u8; 48]; 4]>,
+    /// Extended features, little-endian.
+    pub xfam: Option<[u8; 8]>,
+    /// Lowest evaluation number of the collateral.
+    pub min_tcb_evaluation_data_number: Option<u32>,
+    /// Platform instances that may be used; empty means any.
+    pub allowed_piids: Vec<[u8; 16]>,
+    /// Memory integrity demanded.
+    pub memory_integrity: bool,
+    /// Hyperthreads off demanded.
+    pub smt_disabled: bool,
+    /// Single-package platform demanded.
+    pub static_platform: bool,
+    /// Number of virtual CPUs; informative.
+    pub cpus: Option<u64>,
+    /// Name of the runtime; informative.
+    pub platform: Option<String>,
+}
+
+/// One allowed simulated workload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SimulatedReference {
+    /// The policy hash that it may claim.
+    pub host_data: Option<[u8; 32]>,
+}
+
+impl fmt::Display for SnpProduct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Milan => "Milan",
+            Self::Genoa => "Genoa",
+            Self::Turin => "Turin",
+        })
+    }
+}
