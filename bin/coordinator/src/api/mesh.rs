@@ -1,0 +1,83 @@
+//! For workloads: `POST /mesh/v1/challenge`, `POST /mesh/v1/join`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::Request;
+use privatemode_attest::EvidenceKind;
+use privatemode_mesh::messages::{CHALLENGE_PATH, Challenge, JOIN_PATH, JoinReply, JoinRequest};
+use privatemode_service::metrics::{Gauge, Registry};
+use serde::Deserialize;
+
+use super::{Fault, request};
+use crate::coordinator::{Applicant, Coordinator};
+
+/// Longest request for a challenge.
+pub const MAX_CHALLENGE: usize = 1024;
+/// Longest request to join: hardware evidence comes with its certificates and revocation lists.
+pub const MAX_JOIN: usize = 256 * 1024;
+
+#[derive(Clone)]
+struct MeshApi {
+    coordinator: Arc<Coordinator>,
+    metrics: Registry,
+    open_challenges: Gauge,
+}
+
+/// An empty object.
+#[derive(Deserialize)]
+struct ChallengeRequest {}
+
+/// The routes.
+pub fn router(coordinator: Arc<Coordinator>, metrics: &Registry) -> Router {
+    let help = "Nonces that wait for their answer, or are remembered as used.";
+    let open_challenges = metrics.gauge("privatemode_coordinator_challenges", help, &[]);
+    let api = MeshApi { coordinator, metrics: metrics.clone(), open_challenges };
+    Router::new()
+        .route(CHALLENGE_PATH, post(challenge))
+        .route(JOIN_PATH, post(join))
+        .method_not_allowed_fallback(async || Fault::MethodNotAllowed)
+        .fallback(async || Fault::NotFound)
+        .with_state(api)
+}
+
+async fn challenge(State(api): State<MeshApi>, request: Request<Body>) -> Result<Json<Challenge>, Fault> {
+    let ChallengeRequest {} = request::json(request, MAX_CHALLENGE).await?;
+    let nonce = api.coordinator.challenge();
+    api.open_challenges.set(i64::try_from(api.coordinator.open_challenges()).unwrap_or(i64::MAX));
+    Ok(Json(Challenge { nonce: STANDARD.encode(nonce?) }))
+}
+
+async fn join(State(api): State<MeshApi>, request: Request<Body>) -> Result<Json<JoinReply>, Fault> {
+    let reply = admit(&api.coordinator, request).await;
+    let outcome = reply.as_ref().map_or_else(|fault| fault.status_and_code().1, |_| "joined");
+    let help = "Requests to join, by outcome.";
+    api.metrics.counter("privatemode_coordinator_join_total", help, &[("outcome", outcome)]).increment();
+    reply.map(Json)
+}
+
+async fn admit(coordinator: &Arc<Coordinator>, request: Request<Body>) -> Result<JoinReply, Fault> {
+    let applicant = applicant(&request::json(request, MAX_JOIN).await?)?;
+    let coordinator = Arc::clone(coordinator);
+    // verifying and signing are work, not waiting
+    let joined = tokio::task::spawn_blocking(move || coordinator.join(&applicant)).await;
+    let member = joined.map_err(|_| Fault::Internal)?.inspect_err(|refusal| {
+        tracing::warn!(error = %privatemode_service::Chain(refusal), "a workload was refused");
+    })?;
+    tracing::info!(workload = member.name, policy = %member.policy, "a workload joined the mesh");
+    Ok(JoinReply { cert_chain: member.cert_chain })
+}
+
+fn applicant(request: &JoinRequest) -> Result<Applicant, Fault> {
+    Ok(Applicant {
+        nonce: request::nonce(&request.nonce)?,
+        public_key: request::base64("PublicKey", &request.public_key)?,
+        kind: EvidenceKind::from_oid(&request.evidence_type)
+            .map_err(|source| Fault::EvidenceKind { source })?,
+        evidence: request::base64("Evidence", &request.evidence)?,
+    })
+}

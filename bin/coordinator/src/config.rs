@@ -1,0 +1,54 @@
+//! Settings of the coordinator. Flag, environment variable and file key have the same name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use privatemode_attest::SimulatedAllowed;
+use privatemode_mesh::PlatformName;
+
+/// Settings of the coordinator.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// The manifest to enforce, as clients expect it byte for byte.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: PathBuf,
+
+    /// Folder with the policies that the manifest names: one file each, nothing else.
+    #[arg(long, value_name = "DIR")]
+    pub policies: PathBuf,
+
+    /// The coordinator's own policy; the manifest must give it the role `coordinator`.
+    #[arg(long, value_name = "FILE")]
+    pub own_policy: PathBuf,
+
+    /// What makes the evidence.
+    #[arg(long, value_enum)]
+    pub platform: PlatformName,
+
+    /// Attest without hardware: nothing is protected. For development only.
+    #[cfg(feature = "simulated")]
+    #[arg(long)]
+    pub danger_simulated: bool,
+
+    /// Where clients and the gateway attest the deployment.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1314")]
+    pub http_listen: SocketAddr,
+
+    /// Where workloads join the mesh.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7777")]
+    pub mesh_listen: SocketAddr,
+
+    /// Where probes and metrics are answered.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9102")]
+    pub probe_listen: SocketAddr,
+}
+
+impl Config {
+    /// The run-time switch for simulated evidence, if it was given and the build has it.
+    pub fn simulated(&self) -> Option<SimulatedAllowed> {
+        #[cfg(feature = "simulated")]
+        return self.danger_simulated.then(SimulatedAllowed::danger_accept_simulated);
+        #[cfg(not(feature = "simulated"))]
+        None
+    }
+}
