@@ -1,0 +1,23 @@
+//! Agrees on secrets with clients and gives them to workers (`protocol.md` §4).
+//!
+//! ```text
+//! client ──PublicKey──▶ gateway ──mesh TLS──▶ POST /v1/secret ──▶ store (TTL)
+//!                                             POST /mesh/v1/secrets/lookup ◀──mesh TLS── inference proxy
+//! ```
+//!
+//! The gateway relays an exchange and learns nothing from it; only an inference proxy may ask for a secret. Opens no
+//! request bodies and knows no accounts.
+
+mod caller;
+mod config;
+mod metrics;
+mod run;
+mod secrets;
+mod service;
+
+pub use caller::Caller;
+pub use config::Config;
+pub use metrics::Metrics;
+pub use run::run;
+pub use secrets::{ExchangeError, LookupError, Secrets, SignError, Signer};
+pub use service::SecretService;

@@ -1,0 +1,214 @@
+use std::time::Duration;
+
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use http_body_util::Full;
+use p256::ecdsa::{
+    Signature, SigningKey, VerifyingKey,
+    signature::hazmat::{PrehashSigner, PrehashVerifier},
+};
+use privatemode_service::metrics::Registry;
+use privatemode_store::{Embedded, ManualClock};
+use privatemode_wire::exchange::{ClientExchange, ExchangeReply, FinishError, SignedExchange};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{SignError, Signer};
+
+const TTL: Duration = Duration::from_secs(3600);
+
+struct TestKey(SigningKey);
+
+impl Signer for TestKey {
+    fn sign(&self, digest: &[u8; 32]) -> Result<(Vec<u8>, Vec<u8>), SignError> {
+        let signature: Signature = self.0.sign_prehash(digest).map_err(|error| SignError(error.into()))?;
+        Ok((b"certificate".to_vec(), signature.to_der().as_bytes().to_vec()))
+    }
+}
+
+struct NoKey;
+
+impl Signer for NoKey {
+    fn sign(&self, _: &[u8; 32]) -> Result<(Vec<u8>, Vec<u8>), SignError> {
+        Err(SignError("the key is gone".into()))
+    }
+}
+
+struct Fixture {
+    clock: Arc<ManualClock>,
+    store: Arc<Embedded>,
+    key: VerifyingKey,
+    registry: Registry,
+    service: SecretService,
+}
+
+fn fixture(capacity: usize) -> Fixture {
+    let key = SigningKey::from_slice(&[7; 32]).unwrap();
+    let verifying = *key.verifying_key();
+    let clock = Arc::new(ManualClock::new());
+    let store = Arc::new(Embedded::new(clock.clone(), capacity));
+    let registry = Registry::new();
+    let secrets = Secrets::new(store.clone(), Arc::new(TestKey(key)), TTL);
+    let service = SecretService::new(Arc::new(secrets), Metrics::new(&registry));
+    Fixture { clock, store, key: verifying, registry, service }
+}
+
+async fn post(service: &SecretService, caller: Caller, path: &str, body: impl Into<Bytes>) -> (u16, Value) {
+    let request = Request::post(path).body(Full::new(body.into())).unwrap();
+    let response = service.handle(caller, request).await;
+    let status = response.status().as_u16();
+    let encrypted = response.headers().get("privatemode-encrypted").cloned();
+    assert_eq!(encrypted.is_some_and(|value| value == "false"), status != 200, "errors are marked as plain");
+    let body = read_limited(response.into_body(), 64 * 1024).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+async fn lookup(fixture: &Fixture, id: &str) -> (u16, Value) {
+    let body = json!({"ID": id}).to_string();
+    post(&fixture.service, Caller::InferenceProxy, "/mesh/v1/secrets/lookup", body).await
+}
+
+fn client() -> ClientExchange {
+    ClientExchange::new(&mut UnwrapErr(SysRng))
+}
+
+#[tokio::test]
+async fn client_and_worker_get_the_same_secret() {
+    let fixture = fixture(4);
+    let client = client();
+    let id = client.secret_id();
+    let (status, reply) = post(&fixture.service, Caller::Gateway, "/v1/secret", client.request_json()).await;
+    assert_eq!(status, 200, "{reply}");
+    let reply = ExchangeReply::parse(reply.to_string().as_bytes()).unwrap();
+    let key = fixture.key;
+    let verify = |signed: &SignedExchange<'_>| {
+        assert_eq!(signed.mesh_cert_der, b"certificate");
+        key.verify_prehash(&signed.digest, &Signature::from_der(signed.signature)?)
+    };
+    let (client_id, secret) = client.finish(&reply, verify).unwrap();
+    assert_eq!(client_id, id);
+    let (status, found) = lookup(&fixture, id.as_str()).await;
+    assert_eq!(status, 200);
+    assert_eq!(found, json!({"Secret": STANDARD.encode(secret.expose()), "ExpiresIn": 3600}));
+}
+
+#[tokio::test]
+async fn a_signature_by_another_key_gives_the_client_no_secret() {
+    let fixture = fixture(4);
+    let client = client();
+    let (_, reply) = post(&fixture.service, Caller::Gateway, "/v1/secret", client.request_json()).await;
+    let reply = ExchangeReply::parse(reply.to_string().as_bytes()).unwrap();
+    let other = *SigningKey::from_slice(&[8; 32]).unwrap().verifying_key();
+    let verify = |signed: &SignedExchange<'_>| {
+        other.verify_prehash(&signed.digest, &Signature::from_der(signed.signature)?)
+    };
+    assert!(matches!(client.finish(&reply, verify), Err(FinishError::Unverified(_))));
+}
+
+#[tokio::test]
+async fn each_path_has_one_caller() {
+    let fixture = fixture(4);
+    for (path, wrong) in [
+        ("/v1/secret", [Caller::InferenceProxy, Caller::Other]),
+        ("/mesh/v1/secrets/lookup", [Caller::Gateway, Caller::Other]),
+    ] {
+        for caller in wrong {
+            // even a valid body: the caller is checked first
+            let (status, error) = post(&fixture.service, caller, path, client().request_json()).await;
+            assert_eq!((status, &error["error"]["code"]), (403, &json!("wrong_caller")), "{path} {caller:?}");
+        }
+    }
+    assert!(fixture.store.is_empty());
+}
+
+#[tokio::test]
+async fn malformed_keys_are_refused() {
+    let fixture = fixture(4);
+    let key = |length: usize| json!({"PublicKey": STANDARD.encode(vec![0; length])}).to_string();
+    let bodies = [
+        key(0),
+        key(1215),
+        key(1217),
+        "{}".into(),
+        "[]".into(),
+        String::new(),
+        r#"{"PublicKey":"%"}"#.into(),
+    ];
+    for body in bodies {
+        let (status, error) = post(&fixture.service, Caller::Gateway, "/v1/secret", body.clone()).await;
+        assert_eq!((status, &error["error"]["code"]), (400, &json!("bad_exchange")), "{body}");
+    }
+    // 1216 bytes that are no ML-KEM key: its coefficients are not reduced
+    let body = json!({"PublicKey": STANDARD.encode([0xff; 1216])}).to_string();
+    let (status, _) = post(&fixture.service, Caller::Gateway, "/v1/secret", body).await;
+    assert_eq!(status, 400);
+    assert!(fixture.store.is_empty());
+}
+
+#[tokio::test]
+async fn bodies_are_capped() {
+    let fixture = fixture(4);
+    let (status, _) =
+        post(&fixture.service, Caller::Gateway, "/v1/secret", vec![b' '; MAX_EXCHANGE + 1]).await;
+    assert_eq!(status, 413);
+    let (status, _) = lookup(&fixture, &"x".repeat(MAX_LOOKUP)).await;
+    assert_eq!(status, 413);
+}
+
+#[tokio::test]
+async fn a_key_serves_once_until_its_secret_expires() {
+    let fixture = fixture(4);
+    let client = client();
+    let first = post(&fixture.service, Caller::Gateway, "/v1/secret", client.request_json()).await;
+    assert_eq!(first.0, 200);
+    let (_, before) = lookup(&fixture, client.secret_id().as_str()).await;
+    let (status, error) = post(&fixture.service, Caller::Gateway, "/v1/secret", client.request_json()).await;
+    assert_eq!((status, &error["error"]["code"]), (409, &json!("secret_exists")));
+    assert_eq!(lookup(&fixture, client.secret_id().as_str()).await.1, before, "the first secret stays");
+    fixture.clock.advance(TTL);
+    let (status, error) = lookup(&fixture, client.secret_id().as_str()).await;
+    assert_eq!((status, &error["error"]["code"]), (404, &json!("no_secret")));
+}
+
+#[tokio::test]
+async fn lookups_say_how_long_the_secret_lives() {
+    let fixture = fixture(4);
+    let client = client();
+    post(&fixture.service, Caller::Gateway, "/v1/secret", client.request_json()).await;
+    fixture.clock.advance(Duration::from_millis(1_000_500));
+    assert_eq!(lookup(&fixture, client.secret_id().as_str()).await.1["ExpiresIn"], 2599);
+    assert_eq!(lookup(&fixture, "unknown").await.0, 404);
+    assert_eq!(lookup(&fixture, "with:colon").await.0, 400);
+    assert_eq!(lookup(&fixture, "").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_full_store_is_a_passing_state() {
+    let fixture = fixture(1);
+    assert_eq!(post(&fixture.service, Caller::Gateway, "/v1/secret", client().request_json()).await.0, 200);
+    let (status, error) =
+        post(&fixture.service, Caller::Gateway, "/v1/secret", client().request_json()).await;
+    assert_eq!((status, &error["error"]["code"]), (503, &json!("secret_store_full")));
+    fixture.clock.advance(TTL);
+    assert_eq!(post(&fixture.service, Caller::Gateway, "/v1/secret", client().request_json()).await.0, 200);
+}
+
+#[tokio::test]
+async fn without_a_signature_nothing_is_stored() {
+    let fixture = fixture(4);
+    let secrets = Secrets::new(fixture.store.clone(), Arc::new(NoKey), TTL);
+    let service = SecretService::new(Arc::new(secrets), Metrics::new(&fixture.registry));
+    let (status, error) = post(&service, Caller::Gateway, "/v1/secret", client().request_json()).await;
+    assert_eq!((status, &error["error"]["message"]), (500, &json!("internal error")));
+    assert!(fixture.store.is_empty());
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused_and_counted() {
+    let fixture = fixture(4);
+    assert_eq!(post(&fixture.service, Caller::Gateway, "/v1/other", "").await.0, 404);
+    let request = Request::get("/v1/secret").body(Full::new(Bytes::new())).unwrap();
+    assert_eq!(fixture.service.handle(Caller::Gateway, request).await.status(), 405);
+    let text = fixture.registry.render();
+    assert!(text.contains(r#"privatemode_requests_total{route="exchange",status="405"} 1"#), "{text}");
+    assert!(text.contains(r#"privatemode_requests_total{route="unknown",status="404"} 1"#), "{text}");
+}
