@@ -1,0 +1,16 @@
+//! Fakes for tests: an inference engine, a gateway gone bad, and guards for real processes.
+//!
+//! Nothing here is part of the product. What listens does so on 127.0.0.1, on a port that the system picks, and stops
+//! when it is dropped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fake that cannot start is a failed test")]
+
+mod connection;
+pub mod members;
+mod process;
+mod tamper;
+mod upstream;
+
+pub use process::{ChildGuard, free_port, wait_until};
+pub use tamper::{Message, TamperingGateway, TlsSides, Verdict};
+pub use upstream::{Recorded, Reply, StubUpstream};
