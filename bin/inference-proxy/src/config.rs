@@ -1,0 +1,42 @@
+//! Settings.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use privatemode_mesh::MeshArgs;
+
+use crate::{EngineTarget, ModelTasks};
+
+/// The settings of the inference proxy.
+#[derive(clap::Args)]
+pub struct Config {
+    /// Where the gateway connects, over mesh TLS.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8085")]
+    pub listen: SocketAddr,
+    /// Where health and metrics are served, over plain HTTP.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8185")]
+    pub metrics_listen: SocketAddr,
+    /// The inference engine: `http://HOST:PORT` or `unix:PATH`. What goes there is plain text.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8008")]
+    pub engine: EngineTarget,
+    /// The engine's own key, if it wants one.
+    #[arg(long, value_name = "KEY", env = "ENGINE_API_KEY", hide_env_values = true)]
+    pub engine_api_key: Option<String>,
+    /// How long the engine may take until an answer begins, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub engine_timeout: u64,
+    /// The secret service, over mesh TLS.
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000")]
+    pub secret_service: String,
+    /// What a model can do, as `MODEL=TASK,TASK`; once per model. Without it the engine's own word counts, or `generate`.
+    #[arg(long, value_name = "MODEL=TASKS")]
+    pub tasks: Vec<ModelTasks>,
+    /// JSON file with the OCSP states of this worker's GPUs. Without it this is a worker without GPUs.
+    #[arg(long, value_name = "FILE")]
+    pub ocsp_status: Option<PathBuf>,
+    /// Largest sealed request in bytes; sealing doubles a body.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
+    pub max_body: usize,
+    /// Identity and trust.
+    #[command(flatten)]
+    pub mesh: MeshArgs,
+}

@@ -1,0 +1,236 @@
+//! One request from its head to the last byte of its answer. The order of the checks:
+//!
+//! 1. the path is one we know — nothing else is worth reading
+//! 2. one content type — two readers must see one body
+//! 3. the body is within its cap — before any of it is parsed
+//! 4. a secret ID, then its secret — clients without a live secret must renew it
+//! 5. the OCSP policy, under the secret's MAC — before anything is decrypted on a machine that the client refuses
+//! 6. the body opens — nothing unauthenticated goes further; errors up to here travel plain, later ones sealed
+//! 7. the salt and the media URLs — the engine would share a cache, or fetch what it is told to
+//! 8. usage options — so that the gateway can meter without reading
+//! 9. the engine
+
+mod answer;
+mod models;
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use http::{HeaderValue, Method, Request, Response, request::Parts};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use privatemode_service::{ApiError, BoxBody, BoxError, body::read_limited};
+use privatemode_wire::{
+    Endpoint, Secret, SecretId,
+    admit::{check, with_usage_options},
+    header,
+    message::{OpenError, RequestOpener, ResponseSealer},
+};
+
+use crate::{
+    Engine, GpuStatus, Metrics, SecretCache, Tasks,
+    failure::{self, sealable_json},
+    metrics::label,
+    request::{content_type, engine_headers, engine_path, secret_id, stays},
+    stream::Accounted,
+};
+
+/// Opening more than this would hold up other requests of the same thread.
+const OFF_THREAD: usize = 1024 * 1024;
+
+/// How much one request may make us hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A sealed request.
+    pub body: usize,
+    /// A unary answer of the engine.
+    pub answer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body: 256 << 20, answer: 128 << 20 }
+    }
+}
+
+/// Opens requests, asks the engine, seals answers. Clones share everything.
+#[derive(Clone)]
+pub struct Worker(Arc<Inner>);
+
+struct Inner {
+    secrets: SecretCache,
+    engine: Arc<Engine>,
+    gpus: GpuStatus,
+    tasks: Tasks,
+    limits: Limits,
+    metrics: Metrics,
+}
+
+enum Route {
+    Sealed(Endpoint),
+    Models,
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        match Endpoint::from_path(path) {
+            Some(endpoint) => Self::Sealed(endpoint),
+            None if path == "/v1/models"
+                || path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty()) =>
+            {
+                Self::Models
+            }
+            None => Self::Unknown,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Sealed(endpoint) => label(*endpoint),
+            Self::Models => "models",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Worker {
+    /// A worker in front of `engine`.
+    #[must_use]
+    pub fn new(
+        secrets: SecretCache,
+        engine: Arc<Engine>,
+        gpus: GpuStatus,
+        tasks: Tasks,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> Self {
+        metrics.show_gpus(gpus.gpus());
+        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, metrics }))
+    }
+
+    /// Answers one request.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<BoxBody>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let started = Instant::now();
+        let metrics = &self.0.metrics;
+        let open = metrics.open_requests.enter();
+        let (parts, body) = request.into_parts();
+        let route = Route::of(parts.uri.path());
+        let label = route.label();
+        let response = match self.route(route, &parts, body).await {
+            Ok(response) => response,
+            Err(error) => {
+                failure::log(&error);
+                plain(error.response(&parts.headers))
+            }
+        };
+        metrics.request(label, response.status()).increment();
+        tracing::debug!(endpoint = label, status = response.status().as_u16(), "answered");
+        let duration = metrics.duration(label);
+        response.map(|body| Accounted::new(body, started, duration, open).boxed_unsync())
+    }
+
+    async fn route<B>(&self, route: Route, parts: &Parts, body: B) -> Result<Response<BoxBody>, ApiError>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        // step 1
+        match route {
+            Route::Unknown => Err(failure::unsupported_endpoint()),
+            Route::Models if parts.method != Method::GET => Err(ApiError::method_not_allowed("Use GET.")),
+            Route::Models if !stays(parts.uri.path()) => Err(failure::unsupported_endpoint()),
+            Route::Models => self.models(parts).await.map(plain),
+            Route::Sealed(_) if parts.method != Method::POST => {
+                Err(ApiError::method_not_allowed("Use POST."))
+            }
+            Route::Sealed(endpoint) => self.sealed(endpoint, parts, body).await,
+        }
+    }
+
+    async fn sealed<B>(
+        &self,
+        endpoint: Endpoint,
+        parts: &Parts,
+        body: B,
+    ) -> Result<Response<BoxBody>, ApiError>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let path = engine_path(endpoint, parts.uri.path()).ok_or_else(failure::unsupported_endpoint)?;
+        let content_type = content_type(&parts.headers)?; // step 2
+        let body = read_limited(body, self.0.limits.body).await?; // step 3
+        let id = secret_id(&parts.headers, endpoint, content_type, &body)?; // step 4
+        let secret = self.secret(&id).await?;
+        self.0.gpus.check(&parts.headers, &secret).map_err(|error| failure::policy(&error))?; // step 5
+        let (opened, sealer) = open(&id, &secret, endpoint, content_type, body).await?; // step 6
+        let answer = self.ask(endpoint, &path, parts, content_type, &opened).await;
+        drop(opened); // the answer may take an hour
+        match answer {
+            Ok(answer) => Ok(self.seal(endpoint, sealer, answer).await),
+            Err(error) => Ok(answer::sealed_error(endpoint, sealer, &error)),
+        }
+    }
+
+    async fn secret(&self, id: &SecretId) -> Result<Arc<Secret>, ApiError> {
+        match self.0.secrets.get(id).await {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Err(failure::no_secret(id)),
+            Err(error) => Err(failure::lookup(&error)),
+        }
+    }
+
+    /// Steps 7 to 9.
+    async fn ask(
+        &self,
+        endpoint: Endpoint,
+        path: &str,
+        parts: &Parts,
+        content_type: Option<&str>,
+        opened: &[u8],
+    ) -> Result<Response<Incoming>, ApiError> {
+        check(endpoint, content_type, opened).map_err(|error| failure::admit(&error))?; // step 7
+        let body =
+            with_usage_options(endpoint, content_type, opened).map_err(|error| failure::admit(&error))?; // step 8
+        let headers = engine_headers(&parts.headers, true);
+        let answer = self.0.engine.send(Method::POST, path, headers, body.into()).await; // step 9
+        answer.map_err(|error| failure::engine(&error))
+    }
+}
+
+async fn open(
+    id: &SecretId,
+    secret: &Secret,
+    endpoint: Endpoint,
+    content_type: Option<&str>,
+    body: Bytes,
+) -> Result<(Vec<u8>, ResponseSealer), ApiError> {
+    let mut opener = RequestOpener::new(id, secret);
+    let content_type = content_type.map(str::to_owned);
+    let large = body.len() > OFF_THREAD;
+    let open = move || -> Result<_, OpenError> {
+        let opened = opener.open(endpoint, content_type.as_deref(), &body)?;
+        Ok((opened, opener.finish(&mut UnwrapErr(SysRng))))
+    };
+    let result = if large {
+        tokio::task::spawn_blocking(open)
+            .await
+            .map_err(|_| ApiError::internal("opening a request panicked"))?
+    } else {
+        open()
+    };
+    result.map_err(|error| failure::open(&error))
+}
+
+/// Marks a body that is not sealed, so that the client passes it on as it is.
+pub(crate) fn plain(mut response: Response<BoxBody>) -> Response<BoxBody> {
+    response.headers_mut().insert(header::ENCRYPTED, HeaderValue::from_static("false"));
+    response
+}
