@@ -1,0 +1,403 @@
+//! The whole gateway over loopback, with stubs behind it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::stream;
+use http::{StatusCode, request};
+use http_body_util::{BodyExt, StreamBody};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use privatemode_service::metrics::Registry;
+use privatemode_service::{Limits, Shutdown, body, listen, serve};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::accounts::{Accounts, NewKey};
+use crate::connector::Connector;
+
+mod stub;
+
+use stub::Stub;
+
+const CHAT: &str = "/v1/chat/completions";
+const MANIFEST: &str = "{ \"Policies\": {} }\n";
+
+struct Harness {
+    address: SocketAddr,
+    client: Client<Connector, BoxBody>,
+    accounts: Arc<Accounts>,
+    key: NewKey,
+    parts: Arc<Parts>,
+    registry: Registry,
+    shutdown: Shutdown,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+impl Harness {
+    /// A gateway in front of these workers; the first stub also plays the coordinator and the secret service.
+    async fn start(stubs: &[&Arc<Stub>]) -> Harness {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Arc::new(Accounts::open(dir.path().join("gateway.db")).await.unwrap());
+        let key = accounts.create_key("test").await.unwrap();
+        let registry = Registry::new();
+        let workers = Workers::new(stubs.iter().map(|stub| Origin::plain(stub.address)).collect());
+        workers.refresh().await;
+        let gateway = Gateway::new(Parts {
+            keyring: Arc::new(Keyring::load(Arc::clone(&accounts)).await.unwrap()),
+            ledger: Arc::new(Ledger::new(Arc::clone(&accounts))),
+            workers: Arc::new(workers),
+            coordinator: Origin::plain(stubs[0].address),
+            secret_service: Origin::plain(stubs[0].address),
+            manifest: ServedManifest::new(MANIFEST),
+            metrics: Metrics::new(registry.clone()),
+        });
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new();
+        let parts = Arc::clone(&gateway.0);
+        tokio::spawn(serve(listener, None, gateway, Limits::default(), shutdown.clone()));
+        let client = Client::builder(TokioExecutor::new()).build(Connector::Plain);
+        Harness { address, client, accounts, key, parts, registry, shutdown, _dir: dir }
+    }
+
+    fn request(&self, method: Method, path: &str) -> request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header("authorization", format!("Bearer {}", self.key.key.reveal()))
+    }
+
+    fn chat(&self) -> request::Builder {
+        self.request(Method::POST, CHAT)
+            .header("privatemode-target-model", "demo")
+            .header("content-type", "application/json")
+    }
+
+    async fn send(&self, request: request::Builder, content: BoxBody) -> Response<Incoming> {
+        self.client.request(request.body(content).unwrap()).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> (StatusCode, Value) {
+        read(self.send(self.request(Method::GET, path), body::empty()).await).await
+    }
+}
+
+async fn read(response: Response<Incoming>) -> (StatusCode, Value) {
+    let status = response.status();
+    (status, serde_json::from_str(&text(response).await).unwrap())
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+/// Asserts one of the gateway's own errors: status, code, shape, and the mark that it is plain.
+async fn assert_error(response: Response<Incoming>, status: u16, code: &str) -> Value {
+    assert_eq!(response.status(), status);
+    assert_eq!(response.headers()["privatemode-encrypted"], "false");
+    assert_eq!(response.headers()["x-request-id"].len(), 36);
+    let (_, json) = read(response).await;
+    assert_eq!(json["error"]["code"], code, "{json}");
+    assert!(json["error"]["message"].is_string() && json["error"]["type"].is_string());
+    assert!(json["error"].get("param").is_some());
+    json
+}
+
+#[tokio::test]
+async fn without_a_valid_key_there_is_nothing() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let paths = [CHAT, "/privatemode/v1/attest", "/privatemode/v1/secret"];
+    for (method, path) in
+        paths.map(|path| (Method::POST, path)).into_iter().chain([(Method::GET, "/v1/models")])
+    {
+        let bare = |key: Option<&str>| {
+            let builder = Request::builder().method(&method).uri(format!("http://{}{path}", harness.address));
+            key.into_iter().fold(builder, |builder, key| builder.header("authorization", key))
+        };
+        assert_error(harness.send(bare(None), body::full("x")).await, 401, "missing_api_key").await;
+        let json = assert_error(
+            harness.send(bare(Some("Bearer pm-no")), body::empty()).await,
+            401,
+            "invalid_api_key",
+        )
+        .await;
+        assert!(json["error"]["message"].as_str().unwrap().contains("privatemode keys"));
+    }
+    harness.accounts.revoke_key(harness.key.id.as_str()).await.unwrap();
+    harness.parts.keyring.refresh().await.unwrap();
+    assert_error(harness.send(harness.chat(), body::empty()).await, 401, "revoked_api_key").await;
+    assert!(stub.seen.lock().unwrap().is_empty(), "nothing reached the worker");
+}
+
+#[tokio::test]
+async fn paths_and_methods() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let unknown = harness.request(Method::POST, "/v1/images");
+    assert_error(harness.send(unknown, body::empty()).await, 404, "unknown_path").await;
+    let response = harness.send(harness.request(Method::GET, CHAT), body::empty()).await;
+    assert_eq!(response.headers()["allow"], "POST");
+    assert_error(response, 405, "method_not_allowed").await;
+}
+
+#[tokio::test]
+async fn models_of_all_workers_each_once() {
+    let (one, two) = (Stub::start(&["demo", "org/large"]).await, Stub::start(&["demo", "embed"]).await);
+    let harness = Harness::start(&[&one, &two]).await;
+    let response = harness.send(harness.request(Method::GET, "/v1/models"), body::empty()).await;
+    let list = text(response).await;
+    assert!(list.contains("\"own\":1e400"), "entries are kept as they are: {list}");
+    let ids: Vec<&str> =
+        list.split("\"id\":\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(ids, ["demo", "org/large", "embed"]);
+    for path in ["/v1/models/org/large", "/v1/models/org%2Flarge"] {
+        let response = harness.send(harness.request(Method::GET, path), body::empty()).await;
+        assert!(text(response).await.contains("\"tasks\":[\"generate\"]"));
+    }
+    let (status, json) = harness.get("/v1/models/none").await;
+    assert_eq!((status.as_u16(), &json["error"]["code"]), (404, &Value::from("model_not_found")));
+}
+
+#[tokio::test]
+async fn a_request_passes_unchanged_and_is_counted() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let sent = r#"{"model":"demo","messages":"id:aa:bb:cc"}"#;
+    let request = harness
+        .request(Method::POST, "/v1/chat/completions?x=%20y")
+        .header("privatemode-target-model", "demo")
+        .header("privatemode-client", "SDK")
+        .header("privatemode-secret-id", "abc")
+        .header("x-request-id", "evil id")
+        .header("connection", "x-secret")
+        .header("x-secret", "1");
+    let response = harness.send(request, body::full(sent)).await;
+    assert_eq!(response.status(), 200);
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    assert!(response.headers().get("keep-alive").is_none());
+    assert_eq!(text(response).await, stub::ANSWER);
+    {
+        let seen = stub.seen.lock().unwrap();
+        assert_eq!(seen[0].target, "/v1/chat/completions?x=%20y");
+        assert_eq!(seen[0].body, sent);
+        assert_eq!(seen[0].headers["content-length"], sent.len().to_string());
+        assert_eq!(seen[0].headers["x-request-id"], id);
+        assert_eq!(seen[0].headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(seen[0].headers["privatemode-client"], "SDK");
+        assert_eq!(seen[0].headers["privatemode-secret-id"], "abc");
+        for name in ["authorization", "x-secret", "connection", "accept-encoding"] {
+            assert!(seen[0].headers.get(name).is_none(), "{name}");
+        }
+    }
+    let refused = harness.send(harness.chat().header("x-test", "refuse"), body::full("{}")).await;
+    assert_eq!(refused.status(), 400);
+    assert!(refused.headers().get("privatemode-encrypted").is_none(), "a worker's answer is its own");
+    drop(text(refused).await);
+    harness.parts.ledger.flush().await.unwrap();
+    let usage = harness.accounts.usage().await.unwrap();
+    assert_eq!(usage.len(), 1);
+    assert_eq!((usage[0].requests, usage[0].prompt_tokens, usage[0].completion_tokens), (2, 7, 2));
+    assert_eq!(usage[0].key_id, harness.key.id);
+    let metrics = harness.registry.render();
+    assert!(metrics.contains("gateway_tokens_total{kind=\"prompt\",model=\"demo\"} 7"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_stream_is_passed_on_as_it_comes() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let mut body =
+        harness.send(harness.chat().header("x-test", "stream"), body::full("{}")).await.into_body();
+    // The worker goes on only after the caller has seen what came so far.
+    for event in [
+        "data: {\"choices\":\"aa\"}\n\n",
+        "data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n",
+    ] {
+        stub.events.send(event).unwrap();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), event);
+    }
+    stub.events.send("end").unwrap();
+    assert!(body.frame().await.is_none());
+    harness.parts.ledger.flush().await.unwrap();
+    let usage = harness.accounts.usage().await.unwrap();
+    assert_eq!((usage[0].prompt_tokens, usage[0].completion_tokens), (3, 4));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_cancels_the_worker_and_is_still_counted() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let mut body =
+        harness.send(harness.chat().header("x-test", "stream"), body::full("{}")).await.into_body();
+    stub.events.send("data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n").unwrap();
+    body.frame().await.unwrap().unwrap();
+    drop(body);
+    // The connection of a cancelled HTTP/1 request is closed at the next write or read.
+    stub.cancelled.notified().await;
+    loop {
+        harness.parts.ledger.flush().await.unwrap();
+        if let [usage] = harness.accounts.usage().await.unwrap().as_slice() {
+            assert_eq!(usage.completion_tokens, 1);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(harness.registry.render().contains("outcome=\"client_left\""));
+}
+
+#[tokio::test]
+async fn more_than_one_content_type_is_refused() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let request = harness.chat().header("content-type", "text/plain");
+    assert_error(harness.send(request, body::full("{}")).await, 400, "several_content_types").await;
+}
+
+#[tokio::test]
+async fn the_model_has_to_be_named_and_known() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let json = assert_error(
+        harness.send(harness.request(Method::POST, CHAT), body::full("{}")).await,
+        400,
+        "missing_target_model",
+    )
+    .await;
+    assert!(json["error"]["message"].as_str().unwrap().contains("Privatemode-Target-Model"));
+    let twice = harness.chat().header("privatemode-target-model", "other");
+    assert_error(harness.send(twice, body::full("{}")).await, 400, "several_target_models").await;
+    let unknown = harness.request(Method::POST, CHAT).header("privatemode-target-model", "gpt-5");
+    let json = assert_error(harness.send(unknown, body::full("{}")).await, 404, "model_not_found").await;
+    assert_eq!(json["error"]["param"], "model");
+    let documents = harness.request(Method::POST, "/unstructured/general/v0/general");
+    assert_error(harness.send(documents, body::full("x")).await, 404, "model_not_found").await;
+}
+
+#[tokio::test]
+async fn errors_come_as_events_where_events_are_awaited() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let request = harness.request(Method::POST, CHAT).header("accept", "text/event-stream");
+    let response = harness.send(request, body::full("{}")).await;
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert!(text(response).await.starts_with("event: error\ndata: {\"error\":"));
+}
+
+#[tokio::test]
+async fn an_announced_excess_is_refused_before_it_is_sent() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let mut socket = tokio::net::TcpStream::connect(harness.address).await.unwrap();
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nprivatemode-target-model: demo\r\n\
+         content-length: {}\r\n\r\n",
+        harness.key.key.reveal(),
+        129 * 1024 * 1024
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn a_chunked_excess_is_cut_off() {
+    let stub = Stub::start(&["unstructured"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    // 26 MiB in pieces without an announced length; documents may have 25.
+    let piece = Bytes::from(vec![7_u8; 1024 * 1024]);
+    let pieces = (0..26).map(move |_| Ok::<_, Infallible>(http_body::Frame::data(piece.clone())));
+    let request = harness.request(Method::POST, "/unstructured/general/v0/general");
+    let response = harness.send(request, body::boxed(StreamBody::new(stream::iter(pieces)))).await;
+    assert_error(response, 413, "request_too_large").await;
+    assert!(stub.seen.lock().unwrap().is_empty(), "the worker saw no whole request");
+}
+
+#[tokio::test]
+async fn another_worker_takes_over_before_anything_was_sent() {
+    let (one, two) = (Stub::start(&["demo"]).await, Stub::start(&["demo"]).await);
+    let harness = Harness::start(&[&one, &two]).await;
+    one.shutdown.trigger();
+    while tokio::net::TcpStream::connect(one.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..6 {
+        let response = harness.send(harness.chat(), body::full("{}")).await;
+        assert_eq!(response.status(), 200);
+        drop(text(response).await);
+    }
+    assert_eq!(two.seen.lock().unwrap().len(), 6);
+    two.shutdown.trigger();
+    while tokio::net::TcpStream::connect(two.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let response = harness.send(harness.chat(), body::full("{}")).await;
+    assert!([502, 503].contains(&response.status().as_u16()), "{}", response.status());
+    assert_error(harness.send(harness.chat(), body::full("{}")).await, 503, "no_worker").await;
+}
+
+#[tokio::test]
+async fn what_was_begun_is_not_run_twice() {
+    let (one, two) = (Stub::start(&["demo"]).await, Stub::start(&["demo"]).await);
+    let harness = Harness::start(&[&one, &two]).await;
+    let request = harness.chat().header("x-test", "break");
+    assert_error(harness.send(request, body::full("{}")).await, 502, "worker_failed").await;
+    assert!(one.seen.lock().unwrap().is_empty() && two.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn attestation_is_wrapped_and_the_key_exchange_is_not() {
+    use base64::Engine;
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let nonce = r#"{"Nonce":"AAAA"}"#;
+    let response =
+        harness.send(harness.request(Method::POST, "/privatemode/v1/attest"), body::full(nonce)).await;
+    let (status, json) = read(response).await;
+    assert_eq!(status, 200);
+    let document = json["AttestationDoc"].as_str().unwrap();
+    let document = base64::engine::general_purpose::STANDARD.decode(document).unwrap();
+    assert_eq!(document, stub::ATTESTATION.as_bytes());
+
+    let exchange = "{\"PublicKey\":  \"AA==\"}";
+    let response =
+        harness.send(harness.request(Method::POST, "/privatemode/v1/secret"), body::full(exchange)).await;
+    assert_eq!(text(response).await, exchange);
+    let large = body::full(vec![b' '; 65 * 1024]);
+    let response = harness.send(harness.request(Method::POST, "/privatemode/v1/secret"), large).await;
+    assert_error(response, 413, "request_too_large").await;
+}
+
+#[tokio::test]
+async fn the_manifest_is_public_and_cached_by_its_digest() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let request = |tag: Option<&str>| {
+        let uri = format!("http://{}/privatemode/v2/manifest.json", harness.address);
+        tag.into_iter().fold(Request::builder().uri(uri), |builder, tag| builder.header("if-none-match", tag))
+    };
+    let response = harness.send(request(None), body::empty()).await;
+    let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(text(response).await, MANIFEST);
+    assert_eq!(harness.send(request(Some(&tag)), body::empty()).await.status(), 304);
+    assert_eq!(harness.send(request(Some("\"other\"")), body::empty()).await.status(), 200);
+}
+
+#[tokio::test]
+async fn before_any_worker_answered_nothing_is_called_unknown() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let fresh = Workers::new(vec![Origin::plain(stub.address)]);
+    assert_eq!(fresh.lease("demo", None, None).err(), Some(crate::workers::NoWorker::NotYetKnown));
+    drop(harness);
+}

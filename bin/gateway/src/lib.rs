@@ -1,0 +1,35 @@
+//! The gateway: API keys, relays, routing, usage. It is not trusted: it sees ciphertext, plain routing fields and token
+//! counts, never a prompt or an answer.
+//!
+//! For `privatemode keys` there is [`accounts`], which works on the database file beside a running gateway; [`run`] is the
+//! process.
+
+// `allow`, not `expect`: the size is another crate's matter and may shrink there.
+#![allow(
+    clippy::result_large_err,
+    reason = "a refusal is made once per request and moved twice: no box needed"
+)]
+
+pub mod accounts;
+mod catalogue;
+mod config;
+mod connector;
+mod database;
+mod exchange;
+mod forward;
+mod gateway;
+mod headers;
+mod keyring;
+mod ledger;
+mod manifest;
+mod meter;
+mod metrics;
+mod origin;
+mod relay;
+mod run;
+mod upload;
+mod workers;
+
+pub use config::Config;
+pub use database::DatabaseError;
+pub use run::run;

@@ -1,0 +1,76 @@
+//! Reads the plain `usage` of an answer while it streams past, unary JSON or server-sent events.
+//!
+//! Of a unary answer it looks only for the top-level members `usage` and `duration` and skips everything else, mostly long
+//! sealed strings, without keeping it; of a stream it holds one event. So its memory does not grow with the answer. Never
+//! fails: what it does not understand is not counted. protocol.md, section 3.
+
+use privatemode_wire::usage::{StreamUsage, Usage};
+
+use crate::ledger::Amounts;
+
+mod members;
+#[cfg(test)]
+mod tests;
+
+use members::Members;
+
+/// No request uses more than this of anything; a broken worker must not overflow a total.
+const PLAUSIBLE: u64 = 1 << 40;
+
+/// Which form an answer has.
+pub(crate) enum Meter {
+    Json(Members),
+    Events(StreamUsage),
+    /// Neither, or encoded in a way that is not looked through.
+    Blind,
+}
+
+impl Meter {
+    /// By the answer's own headers.
+    pub(crate) fn for_answer(headers: &http::HeaderMap) -> Meter {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        if !text(http::header::CONTENT_ENCODING).is_empty() {
+            return Meter::Blind;
+        }
+        let kind = text(http::header::CONTENT_TYPE).split(';').next().unwrap_or("").trim();
+        if kind.eq_ignore_ascii_case("application/json") {
+            Meter::Json(Members::default())
+        } else if kind.eq_ignore_ascii_case("text/event-stream") {
+            Meter::Events(StreamUsage::new())
+        } else {
+            Meter::Blind
+        }
+    }
+
+    /// The next bytes of the answer.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Meter::Json(members) => members.push(bytes),
+            Meter::Events(events) => {
+                if events.push(bytes).is_err() {
+                    tracing::warn!("an event of a stream is too large to be metered");
+                    *self = Meter::Blind;
+                }
+            }
+            Meter::Blind => {}
+        }
+    }
+
+    /// What the answer said it used, at its end or where it was cut.
+    pub(crate) fn amounts(&self) -> Amounts {
+        let usage = match self {
+            Meter::Json(members) => members.usage(),
+            Meter::Events(events) => events.usage(),
+            Meter::Blind => None,
+        };
+        let Usage { prompt_tokens, completion_tokens, total_tokens: _, cached_tokens, audio_seconds } =
+            usage.unwrap_or_default();
+        Amounts {
+            requests: 1,
+            prompt_tokens: prompt_tokens.min(PLAUSIBLE),
+            completion_tokens: completion_tokens.min(PLAUSIBLE),
+            cached_tokens: cached_tokens.min(PLAUSIBLE),
+            audio_seconds: audio_seconds.min(PLAUSIBLE),
+        }
+    }
+}
