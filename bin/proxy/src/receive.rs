@@ -1,0 +1,240 @@
+//! Answers on their way to the caller: opened whole, or event by event as they come. Believes nothing that does not
+//! open: a plain answer passes only as an error, and a stream that was cut ends as an error. Specification: protocol.md
+//! §2, §3, §10.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header as names};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use privatemode_service::{
+    BoxBody, BoxError, Chain,
+    body::{boxed, full},
+};
+use privatemode_wire::{
+    Endpoint,
+    error_body::sse_error_event,
+    header,
+    message::{OpenError, ResponseOpener, StreamOpener},
+};
+
+use crate::{
+    dump::DumpFile,
+    failure::{Failure, is_error_json},
+    forward::{AnswerBody, Exchange},
+    upstream::{read, unreachable},
+};
+
+/// Longest whole answer: 128 MiB opened, twice that in hexadecimal, and the frame.
+const MAX_ANSWER: usize = (256 << 20) + (1 << 20);
+/// Between the error event of a broken stream and the end of its connection.
+const FLUSH: Duration = Duration::from_millis(50);
+/// Longest plain error.
+const MAX_PLAIN: usize = 1 << 20;
+
+/// Turns what came into what the caller gets.
+pub(crate) async fn open(
+    endpoint: Endpoint,
+    exchange: Exchange,
+    dump: Option<DumpFile>,
+) -> Result<Response<BoxBody>, Failure> {
+    let Exchange { status, headers, body, opener } = exchange;
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = pass_headers(&headers);
+    let is_plain =
+        headers.get(header::ENCRYPTED).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
+    if is_plain {
+        // Anybody on the way can write this header: it may explain a refusal, never give an answer.
+        if !is_error(status) {
+            return Err(Failure::PlainAnswer { status });
+        }
+        let body = whole(body, MAX_PLAIN).await?;
+        return Ok(response.map(|()| full(body)));
+    }
+    let is_stream = headers.get(names::CONTENT_TYPE).is_some_and(is_event_stream);
+    match body {
+        AnswerBody::Coming(answer) if is_stream && !is_error(status) => {
+            Ok(response.map(|()| events(answer, opener.into_stream(endpoint), dump)))
+        }
+        body => {
+            let body = whole(body, MAX_ANSWER).await?;
+            let opened = open_whole(endpoint, status, opener, &body)?;
+            if let Some(mut dump) = dump {
+                dump.write(&opened);
+            }
+            Ok(response.map(|()| full(opened)))
+        }
+    }
+}
+
+fn open_whole(
+    endpoint: Endpoint,
+    status: StatusCode,
+    mut opener: ResponseOpener,
+    body: &[u8],
+) -> Result<Vec<u8>, Failure> {
+    match opener.open(endpoint, body) {
+        Ok(opened) => Ok(opened),
+        Err(_) if is_error(status) && is_error_json(body) => Ok(body.to_vec()), // as the marked plain errors above
+        Err(_) if is_error(status) => Err(Failure::ForeignError { status }),
+        Err(source) => Err(Failure::Open { status, source }),
+    }
+}
+
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+fn is_event_stream(value: &HeaderValue) -> bool {
+    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+async fn whole(body: AnswerBody, max: usize) -> Result<Vec<u8>, Failure> {
+    match body {
+        AnswerBody::Whole(body) => Ok(body),
+        AnswerBody::Coming(answer) => {
+            read(answer, max).await.map_err(|source| Failure::Unreachable { source })
+        }
+    }
+}
+
+/// What of an answer's head reaches the caller: all but what belongs to the connection, or describes the sealed form.
+pub(crate) fn pass_headers(headers: &HeaderMap) -> HeaderMap {
+    let listed: Vec<String> = headers
+        .get_all(names::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(header::connection_options)
+        .map(str::to_ascii_lowercase)
+        .collect();
+    let dropped = |name: &HeaderName| {
+        header::is_hop_by_hop(name.as_str())
+            || listed.iter().any(|option| option == name.as_str())
+            || [names::CONTENT_LENGTH, names::SET_COOKIE, names::ALT_SVC, names::STRICT_TRANSPORT_SECURITY]
+                .contains(name)
+            || name.as_str() == header::ENCRYPTED
+    };
+    let kept = headers.iter().filter(|(name, _)| !dropped(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// A stream of events: one chunk in memory, each event passed on as soon as it is whole.
+fn events(answer: reqwest::Response, opener: StreamOpener, dump: Option<DumpFile>) -> BoxBody {
+    let start = Events::Open(Box::new(Opening { answer, opener, dump }));
+    boxed(StreamBody::new(stream::unfold(start, Events::next)))
+}
+
+enum Events {
+    Open(Box<Opening>),
+    /// The caller has seen the error event; now the connection must end as broken ones do.
+    Broken(String),
+    Over,
+}
+
+struct Opening {
+    answer: reqwest::Response,
+    opener: StreamOpener,
+    dump: Option<DumpFile>,
+}
+
+type Item = Result<Frame<Bytes>, BoxError>;
+
+impl Events {
+    async fn next(self) -> Option<(Item, Self)> {
+        match self {
+            Self::Open(opening) => opening.next().await,
+            // an HTTP/1 body without its end, or RST_STREAM: no client takes it for a whole answer
+            Self::Broken(reason) => {
+                // An error drops what the server has not written yet: give the error event the time to leave.
+                tokio::time::sleep(FLUSH).await;
+                Some((Err(io::Error::other(reason).into()), Self::Over))
+            }
+            Self::Over => None,
+        }
+    }
+}
+
+impl Opening {
+    async fn next(mut self: Box<Self>) -> Option<(Item, Events)> {
+        let mut opened = Vec::new();
+        loop {
+            let failure = match self.answer.chunk().await {
+                Ok(Some(chunk)) => match self.opener.push(&chunk, &mut opened) {
+                    Ok(()) if opened.is_empty() => continue, // an event is not whole yet
+                    Ok(()) => {
+                        if let Some(dump) = &mut self.dump {
+                            dump.write(&opened);
+                        }
+                        return Some((Ok(Frame::data(opened.into())), Events::Open(self)));
+                    }
+                    Err(error) => of_open(&error),
+                },
+                Ok(None) => match self.opener.finish() {
+                    Ok(()) => return None,
+                    Err(error) => of_open(&error),
+                },
+                Err(error) => {
+                    format!("the connection to the API endpoint broke: {}", Chain(&unreachable(error)))
+                }
+            };
+            tracing::warn!(reason = failure, "a streamed answer ended as an error");
+            opened.extend_from_slice(error_event(&failure).as_bytes());
+            return Some((Ok(Frame::data(opened.into())), Events::Broken(failure)));
+        }
+    }
+}
+
+fn of_open(error: &OpenError) -> String {
+    match error {
+        OpenError::Truncated => {
+            "the stream ended before its end mark; it was cut on the way, so the answer is not complete"
+                .to_owned()
+        }
+        other => format!("an event was refused, because it was changed on the way: {}", Chain(other)),
+    }
+}
+
+/// What the caller's stream ends with.
+fn error_event(reason: &str) -> String {
+    let message =
+        format!("The answer broke off: {reason}. Do not use what came so far as a whole answer; try again.");
+    let json = privatemode_wire::error_body::openai(&message, "server_error", None, Some("answer_broken"));
+    sse_error_event(&json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_connection_stay_behind() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "5"),
+            ("set-cookie", "a=b"),
+            ("content-type", "application/json"),
+            ("x-request-id", "0190"),
+            ("retry-after", "3"),
+            ("privatemode-encrypted", "false"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let passed = pass_headers(&headers);
+        let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-type", "retry-after", "x-request-id"]);
+    }
+
+    #[test]
+    fn event_streams_by_their_type() {
+        assert!(is_event_stream(&HeaderValue::from_static("Text/Event-Stream; charset=utf-8")));
+        assert!(!is_event_stream(&HeaderValue::from_static("application/json")));
+    }
+}
