@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// AI inference whose operator cannot read the data.
+#[derive(Debug, Parser)]
+#[command(name = "privatemode", version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring the whole stack up on this machine (SIMULATED evidence)
+    Up(Up),
+    /// Create, list and revoke API keys
+    Keys(Keys),
+    /// List the models that a running deployment serves
+    Models(Models),
+    /// Print completions for a shell
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Run one part of the stack in the foreground: coordinator, secret-service, inference-proxy, gateway, proxy or engine
+    #[command(disable_help_flag = true)]
+    Service {
+        /// The part and its flags; `privatemode service PART --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        part: Vec<String>,
+    },
+}
+
+/// Where everything of one deployment lies.
+#[derive(Debug, Args)]
+pub(crate) struct Directory {
+    /// Data directory: keys, usage, manifests, logs [default: the user's data directory]
+    #[arg(long, env = "PRIVATEMODE_DIR", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) directory: Directory,
+
+    /// Model to serve: `demo`, a directory, a .gguf file, or a model hub's name such as `org/name`
+    #[arg(
+        long,
+        env = "PRIVATEMODE_MODEL",
+        default_value = "demo",
+        value_name = "MODEL",
+        conflicts_with = "upstream"
+    )]
+    pub(crate) model: String,
+
+    /// Use this OpenAI-compatible engine instead of the embedded one
+    #[arg(long, env = "PRIVATEMODE_UPSTREAM", value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+
+    /// File with the API key that the engine at --upstream wants
+    #[arg(long, env = "PRIVATEMODE_UPSTREAM_KEY_FILE", value_name = "FILE", requires = "upstream")]
+    pub(crate) upstream_key_file: Option<PathBuf>,
+
+    /// Port of the endpoint on loopback; 0 picks a free one [default: 8080, or a free one when that is taken]
+    #[arg(long, env = "PRIVATEMODE_PORT", value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Port of the gateway on loopback; 0 picks a free one
+    #[arg(long, env = "PRIVATEMODE_GATEWAY_PORT", default_value_t = 0, value_name = "PORT")]
+    pub(crate) gateway_port: u16,
+
+    /// Port of the coordinator on loopback; 0 picks a free one
+    #[arg(long, env = "PRIVATEMODE_COORDINATOR_PORT", default_value_t = 0, value_name = "PORT")]
+    pub(crate) coordinator_port: u16,
+
+    /// One random prompt-cache salt for all requests without their own, instead of a new one for each
+    #[arg(long, env = "PRIVATEMODE_SHARED_PROMPT_CACHE")]
+    pub(crate) shared_prompt_cache: bool,
+
+    /// How much each part logs into DIR/logs
+    #[arg(long, short = 'l', env = "PRIVATEMODE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log_level: String,
+
+    /// Print one line of JSON on standard output when ready, and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Create a key; it is shown once
+    Create {
+        #[command(flatten)]
+        directory: Directory,
+        /// What the key is for
+        #[arg(default_value = "unnamed")]
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the keys with what they used
+    List {
+        #[command(flatten)]
+        directory: Directory,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key
+    Revoke {
+        #[command(flatten)]
+        directory: Directory,
+        /// The key's ID or prefix, as `keys list` prints it
+        key: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Models {
+    #[command(flatten)]
+    pub(crate) directory: Directory,
+    /// Endpoint to ask [default: the one of the deployment running in DIR]
+    #[arg(long, env = "PRIVATEMODE_ENDPOINT", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// File with the API key to send [default: DIR/api-key]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        super::Arguments::command().debug_assert();
+    }
+}

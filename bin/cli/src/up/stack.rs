@@ -1,0 +1,418 @@
+//! Starts the parts in the order in which they need each other, waits, and stops them in the opposite order.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use privatemode_gateway::accounts::{Accounts, ApiKey, Ensured};
+use privatemode_manifest::workload;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::deployment::Deployment;
+use super::part::{Command, Part, PartError};
+use super::ready::{Ready, Running};
+use crate::args::Up;
+use crate::directory::DataDirectory;
+use crate::output;
+
+/// A part without a model to load listens within a moment; the limit is for a machine under load.
+const PART_LIMIT: Duration = Duration::from_secs(60);
+/// Loading includes fetching a model over a slow line; a person can watch it and press Ctrl-C.
+const ENGINE_LIMIT: Duration = Duration::from_secs(6 * 3600);
+/// Longer than a part's own drain.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// From the last part listening to the first verified answer.
+const VERIFY_LIMIT: Duration = Duration::from_secs(30);
+const DEFAULT_PORT: u16 = 8080;
+
+/// Runs the stack until it is told to stop.
+pub(crate) fn run(arguments: &Up) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(up(arguments))
+}
+
+async fn up(arguments: &Up) -> Result<()> {
+    let directory = DataDirectory::locate(arguments.directory.dir.as_deref())?;
+    directory.prepare()?;
+    let _lock = directory.lock()?;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let port = endpoint_port(arguments.port)?;
+    let deployment = Deployment::write(&directory, &program)?;
+    let api_key = api_key(&directory).await?;
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stack = Stack {
+        arguments,
+        directory: &directory,
+        program: &program,
+        deployment: &deployment,
+        parts: Vec::new(),
+    };
+    let outcome = tokio::select! {
+        outcome = stack.start_and_watch(port, &api_key) => outcome,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    let _ = fs::remove_file(directory.running());
+    stack.stop(&mut interrupt).await;
+    outcome
+}
+
+struct Stack<'a> {
+    arguments: &'a Up,
+    directory: &'a DataDirectory,
+    program: &'a Path,
+    deployment: &'a Deployment,
+    /// In the order of their start.
+    parts: Vec<Part>,
+}
+
+impl Stack<'_> {
+    /// Returns only with an error: a part that failed.
+    async fn start_and_watch(&mut self, port: u16, api_key: &str) -> Result<()> {
+        let ready = self.start(port, api_key).await?;
+        let model = served_model(&ready).await;
+        let running = Running {
+            endpoint: ready.endpoint.clone(),
+            status_url: ready.status_url.clone(),
+            pid: std::process::id(),
+        };
+        self.directory.write_private(&self.directory.running(), &serde_json::to_vec(&running)?)?;
+        if self.arguments.json {
+            output::data(&serde_json::to_string(&ready)?);
+        } else {
+            output::data(&ready.describe(model.as_deref()));
+        }
+        Err(self.first_exit().await.into())
+    }
+
+    async fn start(&mut self, port: u16, api_key: &str) -> Result<Ready> {
+        let talk = |line: &str| {
+            if !self.arguments.json {
+                output::say(line);
+            }
+        };
+        talk("Starting: SIMULATED evidence (no hardware protects anything here).");
+        // The engine loads its model while the others start.
+        if self.arguments.upstream.is_none() {
+            talk(&format!("  engine: loading {}", self.arguments.model));
+            self.spawn_engine()?;
+        }
+        let coordinator = self.coordinator().await?;
+        let secrets = self.secret_service(&coordinator).await?;
+        let engine = self.engine().await?;
+        let worker = self.inference_proxy(&coordinator, &secrets, &engine).await?;
+        let gateway = self.gateway(&coordinator, &secrets, &worker).await?;
+        let proxy = self.proxy(&gateway, port).await?;
+        verified(&proxy, api_key, &self.directory.logs()).await?;
+        Ok(Ready {
+            endpoint: format!("http://{proxy}/v1"),
+            api_key: api_key.to_owned(),
+            status_url: format!("http://{proxy}/privatemode"),
+            gateway: format!("https://{gateway}"),
+            coordinator: format!("http://{}", coordinator.http),
+            dir: self.directory.root().display().to_string(),
+            simulated: true,
+        })
+    }
+
+    async fn coordinator(&mut self) -> Result<Coordinator> {
+        let mut arguments = Flags::new();
+        arguments.path("--manifest", &self.deployment.manifest);
+        arguments.path("--policies", &self.deployment.policies);
+        arguments.path("--own-policy", &self.deployment.policy(workload::COORDINATOR));
+        arguments.text("--platform", "simulated").flag("--danger-simulated");
+        arguments.text("--http-listen", &loopback(self.arguments.coordinator_port));
+        arguments.text("--mesh-listen", &loopback(0)).text("--probe-listen", &loopback(0));
+        let addresses = self.part(workload::COORDINATOR, arguments, Vec::new()).await?;
+        Ok(Coordinator { http: address(&addresses, "http")?, mesh: address(&addresses, "mesh")? })
+    }
+
+    async fn secret_service(&mut self, coordinator: &Coordinator) -> Result<String> {
+        let mut arguments = self.mesh(coordinator, workload::SECRET_SERVICE);
+        arguments.text("--listen", &loopback(0)).text("--health-listen", &loopback(0));
+        let addresses = self.part(workload::SECRET_SERVICE, arguments, Vec::new()).await?;
+        address(&addresses, "mesh")
+    }
+
+    fn spawn_engine(&mut self) -> Result<()> {
+        let mut arguments = Flags::new();
+        arguments.text("--model", &self.arguments.model).text("--listen", &loopback(0));
+        arguments.path("--cache-dir", &self.directory.models());
+        // The engine may fetch a model: it alone gets the settings of the outer network.
+        let network =
+            ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"];
+        let settings = network.iter().chain(&["HF_TOKEN", "HF_ENDPOINT"]);
+        let environment = settings.filter_map(|name| Some((*name, std::env::var_os(name)?))).collect();
+        self.spawn("engine", arguments, environment)
+    }
+
+    /// The engine's address, once it serves.
+    async fn engine(&mut self) -> Result<String> {
+        if let Some(upstream) = &self.arguments.upstream {
+            return Ok(upstream.trim_end_matches('/').trim_end_matches("/v1").to_owned());
+        }
+        let engine = self
+            .parts
+            .iter_mut()
+            .find(|part| part.name() == "engine")
+            .context("the engine was not started")?;
+        let addresses = engine.ready(ENGINE_LIMIT).await?;
+        Ok(format!("http://{}", address(&addresses, "http")?))
+    }
+
+    async fn inference_proxy(
+        &mut self,
+        coordinator: &Coordinator,
+        secrets: &str,
+        engine: &str,
+    ) -> Result<String> {
+        let mut arguments = self.mesh(coordinator, workload::INFERENCE_PROXY);
+        arguments.text("--listen", &loopback(0)).text("--metrics-listen", &loopback(0));
+        arguments.text("--engine", engine).text("--secret-service", &format!("https://{secrets}"));
+        let mut environment = Vec::new();
+        if let Some(file) = &self.arguments.upstream_key_file {
+            let key =
+                fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            environment.push(("ENGINE_API_KEY", OsString::from(key.trim())));
+        }
+        let addresses = self.part(workload::INFERENCE_PROXY, arguments, environment).await?;
+        address(&addresses, "mesh")
+    }
+
+    async fn gateway(&mut self, coordinator: &Coordinator, secrets: &str, worker: &str) -> Result<String> {
+        let mut arguments = self.mesh(coordinator, workload::GATEWAY);
+        arguments
+            .text("--listen", &loopback(self.arguments.gateway_port))
+            .text("--metrics-listen", &loopback(0));
+        arguments.path("--database", &self.directory.database());
+        arguments
+            .path("--tls-cert", &self.deployment.tls_certificate)
+            .path("--tls-key", &self.deployment.tls_key);
+        arguments
+            .text("--worker", &format!("https://{worker}"))
+            .text("--secret-service", &format!("https://{secrets}"));
+        let addresses = self.part(workload::GATEWAY, arguments, Vec::new()).await?;
+        address(&addresses, "https")
+    }
+
+    async fn proxy(&mut self, gateway: &str, port: u16) -> Result<String> {
+        let mut arguments = Flags::new();
+        arguments.text("--port", &port.to_string()).text("--apiEndpoint", gateway).flag("--danger-simulated");
+        arguments
+            .path("--workspace", &self.directory.proxy())
+            .path("--manifestPath", &self.deployment.manifest);
+        if self.arguments.shared_prompt_cache {
+            arguments.flag("--sharedPromptCache");
+        }
+        // The gateway's certificate is self-signed; this makes it, and nothing looser, acceptable.
+        let roots = vec![("SSL_CERT_FILE", self.deployment.tls_certificate.clone().into_os_string())];
+        let addresses = self.part("proxy", arguments, roots).await?;
+        address(&addresses, "http")
+    }
+
+    /// The flags of every part that joins the mesh.
+    fn mesh(&self, coordinator: &Coordinator, name: &str) -> Flags {
+        let mut arguments = Flags::new();
+        arguments.text("--coordinator", &format!("http://{}", coordinator.http));
+        arguments.text("--coordinator-mesh", &format!("http://{}", coordinator.mesh));
+        arguments.path("--expected-manifest", &self.deployment.manifest);
+        arguments.path("--workload-policy", &self.deployment.policy(name));
+        arguments.text("--platform", "simulated").flag("--danger-simulated");
+        arguments
+    }
+
+    async fn part(
+        &mut self,
+        name: &'static str,
+        arguments: Flags,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Result<BTreeMap<String, String>> {
+        self.spawn(name, arguments, environment)?;
+        let part = self.parts.last_mut().context("the part was not started")?;
+        Ok(part.ready(PART_LIMIT).await?)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        flags: Flags,
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Result<()> {
+        let logs = self.directory.logs();
+        let talks =
+            name == "engine" && !self.arguments.json && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let command = Command {
+            program: self.program,
+            name,
+            arguments: flags.0,
+            environment,
+            logs: &logs,
+            log_level: if talks { "warn" } else { &self.arguments.log_level },
+            talks,
+        };
+        self.parts.push(Part::spawn(command)?);
+        Ok(())
+    }
+
+    async fn first_exit(&mut self) -> PartError {
+        let mut exits: Vec<_> = self.parts.iter_mut().map(|part| Box::pin(part.exited())).collect();
+        std::future::poll_fn(|context| {
+            for exit in &mut exits {
+                if let std::task::Poll::Ready(error) = exit.as_mut().poll(context) {
+                    return std::task::Poll::Ready(error);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// Stops what faces the user first, so that open requests finish through parts that still run.
+    async fn stop(self, again: &mut tokio::signal::unix::Signal) {
+        let quiet = self.arguments.json;
+        if !quiet {
+            output::say("Stopping: open requests may finish. Ctrl-C again ends them.");
+        }
+        let drain = async {
+            for part in self.parts.into_iter().rev() {
+                let name = part.name();
+                if !part.stop(STOP_LIMIT).await && !quiet {
+                    output::say(&format!("  the {name} did not stop by itself and was killed"));
+                }
+            }
+        };
+        tokio::select! {
+            () = drain => {}
+            // Dropping the parts kills them.
+            _ = again.recv() => {}
+        }
+    }
+}
+
+struct Coordinator {
+    http: String,
+    mesh: String,
+}
+
+/// A part's command line.
+#[derive(Debug)]
+struct Flags(Vec<OsString>);
+
+impl Flags {
+    fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    fn flag(&mut self, name: &str) -> &mut Self {
+        self.0.push(name.into());
+        self
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.0.extend([name.into(), value.into()]);
+        self
+    }
+
+    fn path(&mut self, name: &str, value: &Path) -> &mut Self {
+        self.0.extend([name.into(), value.into()]);
+        self
+    }
+}
+
+fn loopback(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn address(addresses: &BTreeMap<String, String>, name: &str) -> Result<String> {
+    addresses.get(name).cloned().with_context(|| format!("a part did not say its address `{name}`"))
+}
+
+/// The port asked for; else 8080, or a free one when another program has that.
+fn endpoint_port(asked: Option<u16>) -> Result<u16> {
+    match asked {
+        Some(port) => {
+            if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                bail!(
+                    "port {port} on loopback cannot be used ({error}): stop what uses it, or choose another with --port"
+                );
+            }
+            Ok(port)
+        }
+        None if TcpListener::bind((Ipv4Addr::LOCALHOST, DEFAULT_PORT)).is_ok() => Ok(DEFAULT_PORT),
+        None => {
+            output::say("Port 8080 is taken; a free one is used instead (choose one with --port).");
+            Ok(0)
+        }
+    }
+}
+
+/// The key of an earlier start while it is still good, else a new one.
+async fn api_key(directory: &DataDirectory) -> Result<String> {
+    let accounts = Accounts::open(directory.database()).await.context("cannot open the accounts")?;
+    if let Ok(stored) = fs::read_to_string(directory.api_key()) {
+        let stored = ApiKey::parse(stored.trim()).map_err(|_| {
+            anyhow::anyhow!(
+                "`{}` does not hold an API key: remove the file, and a new key is made",
+                directory.api_key().display()
+            )
+        })?;
+        match accounts.ensure_key("up", &stored).await? {
+            Ensured::Present | Ensured::Added => return Ok(stored.reveal().to_owned()),
+            Ensured::Revoked => output::say("The key of the last start was revoked; a new one was made."),
+        }
+    }
+    let created = accounts.create_key("up").await.context("cannot create an API key")?;
+    directory.write_private(&directory.api_key(), created.key.reveal().as_bytes())?;
+    accounts.close().await;
+    Ok(created.key.reveal().to_owned())
+}
+
+/// Sends the first request through the whole path, which makes the proxy verify the deployment.
+async fn verified(proxy: &str, api_key: &str, logs: &Path) -> Result<()> {
+    let client = client()?;
+    let deadline = tokio::time::Instant::now() + VERIFY_LIMIT;
+    let mut pause = Duration::from_millis(5);
+    loop {
+        let request = client.get(format!("http://{proxy}/readyz")).bearer_auth(api_key);
+        let models = client.get(format!("http://{proxy}/v1/models")).bearer_auth(api_key);
+        let mut last = match models.send().await {
+            Ok(response) if response.status().is_success() => String::new(),
+            Ok(response) => format!("{}: {}", response.status(), response.text().await.unwrap_or_default()),
+            Err(error) => error.to_string(),
+        };
+        if last.is_empty() {
+            match request.send().await {
+                Ok(response) if response.status().is_success() => return Ok(()),
+                Ok(response) => last = response.text().await.unwrap_or_default(),
+                Err(error) => last = error.to_string(),
+            }
+        }
+        if tokio::time::Instant::now() >= deadline {
+            bail!(
+                "the deployment could not be verified within {} s; the proxy says: {last}\nlogs: {}",
+                VERIFY_LIMIT.as_secs(),
+                logs.display()
+            );
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// The first model served, for the line to try.
+async fn served_model(ready: &Ready) -> Option<String> {
+    let request = client().ok()?.get(format!("{}/models", ready.endpoint)).bearer_auth(&ready.api_key);
+    let list: serde_json::Value = request.send().await.ok()?.json().await.ok()?;
+    Some(list["data"][0]["id"].as_str()?.to_owned())
+}
+
+/// For loopback alone: an outbound proxy of the user's network must not see these requests.
+fn client() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?)
+}
