@@ -1,0 +1,23 @@
+//! Whole-stack tests: every process of the real path, on loopback, with simulated evidence.
+//!
+//! One binary, so that the stack is linked once. Each test starts what it needs on free ports and stops it by its
+//! process ID.
+
+#[path = "stack/canary.rs"]
+mod canary;
+#[path = "stack/clients.rs"]
+mod clients;
+#[path = "stack/errors.rs"]
+mod errors;
+#[path = "stack/fidelity.rs"]
+mod fidelity;
+#[path = "stack/harness.rs"]
+mod harness;
+#[path = "stack/release.rs"]
+mod release;
+#[path = "stack/rogue.rs"]
+mod rogue;
+#[path = "stack/tampering.rs"]
+mod tampering;
+#[path = "stack/up.rs"]
+mod up;
