@@ -118,7 +118,7 @@ impl Parts {
         record.endpoint = route.name();
         route.check_method(request.method())?;
         if route != Route::Manifest {
-            let key = self.keyring.authenticate(request.headers())?;
+            let key = self.keyring.authenticate_fresh(request.headers()).await?;
             self.ledger.seen(&key);
             record.key = Some(key);
         }

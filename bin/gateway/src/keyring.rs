@@ -28,6 +28,7 @@ pub(crate) struct Keyring {
     accounts: Arc<Accounts>,
     keys: ArcSwap<Snapshot>,
     failures: AtomicU32,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 struct Snapshot {
@@ -52,7 +53,12 @@ pub(crate) enum Denied {
 impl Keyring {
     pub(crate) async fn load(accounts: Arc<Accounts>) -> Result<Keyring, DatabaseError> {
         let snapshot = read(&accounts).await?;
-        Ok(Keyring { accounts, keys: ArcSwap::from_pointee(snapshot), failures: AtomicU32::new(0) })
+        Ok(Keyring {
+            accounts,
+            keys: ArcSwap::from_pointee(snapshot),
+            failures: AtomicU32::new(0),
+            refreshing: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The key that a request shows in `Authorization: Bearer`, or as Anthropic's tools do in `x-api-key`.
@@ -69,6 +75,22 @@ impl Keyring {
             Some(key) if key.revoked => Err(Denied::Revoked),
             Some(key) => Ok(key.id.clone()),
             None => Err(Denied::Unknown),
+        }
+    }
+
+    /// As [`Keyring::authenticate`], but asks the database once more before it turns an unknown key away: a key is good
+    /// from the moment at which it was made.
+    pub(crate) async fn authenticate_fresh(&self, headers: &HeaderMap) -> Result<KeyId, Denied> {
+        match self.authenticate(headers) {
+            // One at a time: a flood of wrong keys costs a short query each, and never the pool.
+            Err(Denied::Unknown) => {
+                let _turn = self.refreshing.lock().await;
+                if let Err(error) = self.refresh().await {
+                    tracing::warn!(error = %Chain(&error), "cannot check for a new key");
+                }
+                self.authenticate(headers)
+            }
+            known => known,
         }
     }
 
@@ -188,6 +210,16 @@ mod tests {
         other.revoke_key(new.id.as_str()).await.unwrap();
         keyring.refresh().await.unwrap();
         assert_eq!(keyring.authenticate(&bearer(new.key.reveal())), Err(Denied::Revoked));
+    }
+
+    #[tokio::test]
+    async fn a_key_is_good_from_the_moment_at_which_it_was_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gateway.db");
+        let keyring = Keyring::load(Arc::new(Accounts::open(&path).await.unwrap())).await.unwrap();
+        let new = Accounts::open(&path).await.unwrap().create_key("another process").await.unwrap();
+        assert_eq!(keyring.authenticate_fresh(&bearer(new.key.reveal())).await, Ok(new.id));
+        assert_eq!(keyring.authenticate_fresh(&bearer("pm-wrong")).await, Err(Denied::Unknown));
     }
 
     #[tokio::test]

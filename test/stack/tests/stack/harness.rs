@@ -106,6 +106,8 @@ impl Up {
 
     /// A client that talks to loopback alone.
     pub(crate) fn client() -> reqwest::Client {
+        // An error means that there is one already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().expect("a client")
     }
 

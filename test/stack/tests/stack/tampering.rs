@@ -93,7 +93,7 @@ async fn a_changed_request_never_reaches_the_engine() {
         ("drop", Box::new(|body| body.drop_member("messages")), "was changed or moved"),
         ("reorder", Box::new(|body| body.swap("temperature", "top_p")), "was changed or moved"),
         ("rename", Box::new(|body| body.rename("messages", "zzz")), "was changed or moved"),
-        ("repeat", Box::new(|body| body.repeat("messages")), "twice"),
+        ("repeat", Box::new(|body| body.repeat("messages")), "duplicate member name"),
         (
             "play in",
             Box::new(move |body| body.set("messages", earlier.clone())),
@@ -135,7 +135,7 @@ async fn a_changed_answer_is_an_error() {
         ("drop", Box::new(|body| body.drop_member("choices")), "was changed or moved"),
         ("reorder", Box::new(|body| body.swap("created", "model")), "was changed or moved"),
         ("rename", Box::new(|body| body.rename("choices", "zzz")), "was changed or moved"),
-        ("repeat", Box::new(|body| body.repeat("choices")), "twice"),
+        ("repeat", Box::new(|body| body.repeat("choices")), "duplicate member name"),
         ("open", Box::new(|body| body.set("choices", "[]")), "`choices` is not encrypted"),
     ];
     for (name, change, expected) in cases {
@@ -242,7 +242,7 @@ async fn a_changed_stream_ends_in_an_error() {
                 events.truncate(2);
                 join(events)
             }),
-            "cut off before its end",
+            "ended before its end mark",
         ),
     ];
     for (name, change, expected) in cases {

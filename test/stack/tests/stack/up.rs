@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Guard, PRIVATEMODE, Up, children_of, logs};
+use crate::harness::{Guard, PRIVATEMODE, Up, children_of, logs, refusal};
 
 async fn stream(up: &Up, prompt: &str) -> (String, Vec<Value>) {
     let body = json!({"model": "privatemode-demo", "stream": true, "temperature": 0, "max_tokens": 60,
@@ -49,6 +49,11 @@ async fn the_demonstration_model_answers_through_the_whole_path() {
         .await
         .unwrap();
     assert!(status.to_string().contains("SIMULATED"), "{status}");
+    let huge = json!({"model": "privatemode-demo", "messages": [{"role": "user", "content": "x ".repeat(10_000_000)}]});
+    let (code, message) = refusal(up.post("/chat/completions", huge.to_string()).send().await.unwrap()).await;
+    assert!(code == 400 || code == 413, "{code}: {message}");
+    assert!(message.contains("context") || message.contains("large"), "{message}");
+
     let page = Up::client()
         .get(up.ready["status_url"].as_str().unwrap())
         .send()
