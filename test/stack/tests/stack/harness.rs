@@ -75,14 +75,21 @@ impl Up {
         self.child.0.wait().expect("it ends");
     }
 
+    /// What `part` was given for the flag `name`.
+    pub(crate) fn flag_of(&self, part: &str, name: &str) -> Option<String> {
+        let line = children_of(self.pid())
+            .into_iter()
+            .map(command_line)
+            .find(|line| line.get(2).is_some_and(|p| p == part))?;
+        let at = line.iter().position(|argument| argument == name)?;
+        line.get(at + 1).cloned()
+    }
+
     /// The writable memory of the process that runs `part`, as the system shows it.
     pub(crate) fn memory_of(&self, part: &str) -> std::io::Result<Vec<u8>> {
         let pid = children_of(self.pid())
             .into_iter()
-            .find(|pid| {
-                let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                line.split('\0').nth(2) == Some(part)
-            })
+            .find(|pid| command_line(*pid).get(2).is_some_and(|name| name == part))
             .ok_or(std::io::ErrorKind::NotFound)?;
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
         let memory = File::open(format!("/proc/{pid}/mem"))?;
@@ -226,6 +233,11 @@ pub(crate) fn children_of(pid: u32) -> Vec<u32> {
         }
     }
     children
+}
+
+fn command_line(pid: u32) -> Vec<String> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split('\0').map(str::to_owned).collect()
 }
 
 /// Says past the capture of a passing test that something was not tested.

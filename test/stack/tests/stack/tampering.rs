@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use privatemode_test_kit::members::{Members, events, in_events};
 use privatemode_test_kit::{Message, Reply, StubUpstream, Verdict};
+use privatemode_wire::exchange::{ClientExchange, ExchangeReply, ServerExchange};
 use serde_json::{Value, json};
 
 use crate::harness::{Up, refusal};
@@ -385,6 +386,7 @@ async fn a_changed_key_exchange_is_refused() {
     let elsewhere = exchange(&foreign).await;
     let own = exchange(&up).await;
     let certificate = elsewhere["MeshCert"].clone();
+    let insider = insider(&up).await;
     type Hook = Box<dyn FnMut(Message<'_>) -> Verdict + Send>;
     let cases: Vec<(&str, Hook, &str)> = vec![
         (
@@ -406,6 +408,11 @@ async fn a_changed_key_exchange_is_refused() {
             Box::new(reply(|reply| reply["EncapsulatedKey"] = json!(STANDARD.encode([7; 1120])))),
             "the signature over the key exchange is not the secret service's",
         ),
+        (
+            "a secret of the gateway's own making, signed with its own mesh key",
+            insider,
+            "signed by `gateway`",
+        ),
         ("a short key", Box::new(reply(|reply| reply["EncapsulatedKey"] = json!("AA=="))), "key"),
     ];
     for (name, hook, expected) in cases {
@@ -417,6 +424,44 @@ async fn a_changed_key_exchange_is_refused() {
             "{name}: a request left the proxy"
         );
     }
+}
+
+/// The gateway itself as the attacker: it answers exchanges with secrets that it knows, signed with the mesh key that
+/// its own honest certificate belongs to.
+async fn insider(up: &Up) -> Box<dyn FnMut(Message<'_>) -> Verdict + Send> {
+    let flag = |name: &str| up.flag_of("gateway", name).unwrap();
+    let identity = privatemode_mesh::join(&privatemode_mesh::MeshArgs {
+        coordinator_mesh: flag("--coordinator-mesh"),
+        coordinator: flag("--coordinator"),
+        expected_manifest: Some(flag("--expected-manifest").into()),
+        platform: Some(privatemode_mesh::PlatformName::Simulated),
+        workload_policy: Some(flag("--workload-policy").into()),
+        danger_simulated: true,
+    })
+    .await
+    .unwrap();
+    let mut public_key = Vec::new();
+    Box::new(move |message| {
+        match message {
+            Message::Request { parts, body } if parts.uri.path() == SECRET => {
+                let request: Value = serde_json::from_slice(body).unwrap();
+                public_key = STANDARD.decode(request["PublicKey"].as_str().unwrap()).unwrap();
+            }
+            Message::Response { request, parts, body } if request.uri.path() == SECRET => {
+                let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+                let exchange = ServerExchange::accept(&public_key, &mut rng).unwrap();
+                let reply = ExchangeReply {
+                    encapsulated_key: exchange.encapsulated_key.to_vec(),
+                    signature: identity.sign_prehash_asn1(&exchange.digest),
+                    mesh_cert: identity.leaf_der(),
+                };
+                *body = Bytes::from(reply.to_json());
+                parts.headers.remove("content-length");
+            }
+            _ => {}
+        }
+        Verdict::Forward
+    })
 }
 
 /// Asks a gateway as its own clients do.
@@ -439,7 +484,7 @@ async fn attest(up: &Up) -> String {
 
 async fn exchange(up: &Up) -> Value {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-    let exchange = privatemode_wire::exchange::ClientExchange::new(&mut rng);
+    let exchange = ClientExchange::new(&mut rng);
     let request: Value = serde_json::from_str(&exchange.request_json()).unwrap();
     serde_json::from_str(&ask(up, SECRET, request).await).unwrap()
 }
