@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use privatemode_test_kit::{Reply, StubUpstream};
 use serde_json::{Value, json};
 
 use crate::harness::{Up, logs, skipped};
@@ -61,5 +62,49 @@ async fn official_clients_talk_to_the_demonstration_model() {
         assert_eq!(seen["chat"], seen["stream"], "greedy answers agree, streamed or not");
         assert!(seen["chunks"].as_u64().unwrap() > 3 && seen["usage"].as_u64().unwrap() > 0, "{seen}");
         check_refusals(&seen);
+    }
+}
+
+/// A stub engine that calls the first tool it is offered, and embeds.
+async fn engine_with_tools() -> StubUpstream {
+    let upstream = StubUpstream::start().await;
+    upstream.on("/v1/models", Reply::models(&["stub", "stub-embed"]));
+    upstream.on("/v1/embeddings", Reply::embeddings(&[&[0.25, -0.5, 1.0], &[0.0, 0.125, -1.0]]));
+    upstream.on_each("/v1/chat/completions", |request| {
+        let asked = request.json();
+        if asked["stream"] == true {
+            return Reply::chat_stream(&["It is", " sunny", "."], true);
+        }
+        let Some(tool) = asked["tools"][0]["function"]["name"].as_str() else { return Reply::chat("It is sunny.") };
+        let call = json!({"id": "call-1", "type": "function", "function": {"name": tool, "arguments": "{\"town\":\"Bern\"}"}});
+        let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
+        let choice = json!({"index": 0, "message": message, "finish_reason": "tool_calls"});
+        let usage = json!({"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12});
+        let answer = json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "stub",
+            "choices": [choice], "usage": usage});
+        Reply::json(200, answer.to_string())
+    });
+    upstream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn official_clients_get_tools_embeddings_and_streams_from_any_engine() {
+    let upstream = engine_with_tools().await;
+    let up = Up::start(&["--upstream", &upstream.url()]);
+    for (program, script) in programs() {
+        let environment = [("MODEL", "stub"), ("EMBEDDING_MODEL", "stub-embed")];
+        let seen = tokio::task::block_in_place(|| run(&up, &program, script, &environment));
+        let Some(seen) = seen else { continue };
+        assert_eq!(seen["models"], json!(["stub", "stub-embed"]));
+        assert_eq!(seen["tool_calls"], json!([{"name": "weather", "arguments": "{\"town\":\"Bern\"}"}]));
+        assert_eq!(seen["usage"], 12);
+        assert_eq!(seen["stream"], "It is sunny.");
+        assert_eq!(seen["embeddings"], json!([3, 3]));
+        check_refusals(&seen);
+        let chats = upstream.requests().into_iter().filter(|request| request.path == "/v1/chat/completions");
+        let tools = chats.filter_map(|request| {
+            request.json()["tools"][0]["function"]["description"].as_str().map(str::to_owned)
+        });
+        assert!(tools.into_iter().all(|description| description == "Weather of a town"));
     }
 }
