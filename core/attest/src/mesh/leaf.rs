@@ -1,6 +1,6 @@
 //! A workload's certificate, verified to the mesh CA. Every check is one numbered step with its own error.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use thiserror::Error;
 use x509_cert::der::asn1::{ObjectIdentifier, OctetString};
