@@ -18,6 +18,10 @@ pub use string::{quote, string_value};
 
 /// Deepest nesting that is accepted.
 pub const MAX_DEPTH: usize = 512;
+/// Most members of one object. Each costs many times its bytes in memory, so a hostile text of tiny ones could exhaust it.
+pub const MAX_MEMBERS: usize = 1 << 16;
+/// Most elements of one array.
+pub const MAX_ELEMENTS: usize = 1 << 20;
 
 /// One member of a top-level object.
 #[derive(Debug)]

@@ -19,6 +19,9 @@ pub enum SseError {
         /// The limit.
         limit: usize,
     },
+    /// Bytes that some readers take for a line break, and others do not ([`Event::has_plain_lines`]).
+    #[error("an event holds characters that some readers take for a line break")]
+    OddLineBreak,
 }
 
 /// Cuts a stream into events.
@@ -153,6 +156,17 @@ impl<'a> Event<'a> {
     /// Whether the payload is OpenAI's end marker `[DONE]`.
     pub fn is_done(&self) -> bool {
         self.data().is_some_and(|data| data.trim_ascii() == b"[DONE]")
+    }
+
+    /// Whether every reader sees the same lines. Much used clients also break lines at the other separators of Unicode: in
+    /// a comment or an identifier, `…U+2028 data: {forged}` is an event of its own to them.
+    pub fn has_plain_lines(&self) -> bool {
+        // No early exit: this way the loop over a long sealed field is vectorised.
+        let odd = self.raw.iter().fold(false, |odd, b| odd | matches!(b, 0x0b | 0x0c | 0x1c..=0x1e));
+        let unicode = || {
+            std::str::from_utf8(self.raw).is_ok_and(|text| !text.contains(['\u{85}', '\u{2028}', '\u{2029}']))
+        };
+        !odd && (self.raw.is_ascii() || unicode())
     }
 
     /// Writes the event with another payload: the first `data` line is replaced (by several where the payload has line

@@ -41,6 +41,12 @@ pub enum JsonErrorKind {
     /// Nested deeper than [`super::MAX_DEPTH`].
     #[error("nested deeper than {} levels", super::MAX_DEPTH)]
     TooDeep,
+    /// More than [`super::MAX_MEMBERS`] members or [`super::MAX_ELEMENTS`] elements.
+    #[error("more than {most} members or elements")]
+    TooMany {
+        /// The limit.
+        most: usize,
+    },
     /// Two members of one name.
     #[error("duplicate member name")]
     DuplicateName,

@@ -1,7 +1,10 @@
 //! The validating scanner behind the span editor: one pass, a bit per open bracket instead of recursion.
 
 use super::string::name_value;
-use super::{Array, Document, Element, JsonError, JsonErrorKind as Kind, MAX_DEPTH, Member, Object};
+use super::{
+    Array, Document, Element, JsonError, JsonErrorKind as Kind, MAX_DEPTH, MAX_ELEMENTS, MAX_MEMBERS, Member,
+    Object,
+};
 
 /// Offset and reason; the position is turned into line and column once, at the edge.
 type Fault = (usize, Kind);
@@ -81,6 +84,9 @@ impl<'a> Scanner<'a> {
         offset = self.skip_space(offset);
         if self.at(offset) != Some(b'}') {
             loop {
+                if members.len() == MAX_MEMBERS {
+                    return Err((offset, Kind::TooMany { most: MAX_MEMBERS }));
+                }
                 let (member, end) = self.member(offset)?;
                 members.push(member);
                 offset = self.skip_space(end);
@@ -115,6 +121,9 @@ impl<'a> Scanner<'a> {
         offset = self.skip_space(offset);
         if self.at(offset) != Some(b']') {
             loop {
+                if elements.len() == MAX_ELEMENTS {
+                    return Err((offset, Kind::TooMany { most: MAX_ELEMENTS }));
+                }
                 let end = self.value(offset)?;
                 elements.push(Element { span: offset..end, raw: self.slice(offset, end) });
                 offset = self.skip_space(end);

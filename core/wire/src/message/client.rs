@@ -71,7 +71,17 @@ impl ResponseOpener {
         if body.is_empty() {
             return Ok(Vec::new());
         }
-        self.open_layout(&Layout::of_response(endpoint, body)?)
+        let layout = Layout::of_response(endpoint, body)?;
+        // An object of plain members only could be anybody's. An empty array is what a document without text comes to.
+        if layout.fields == 0 && body.trim_ascii_start().starts_with(b"{") {
+            return Err(OpenError::NothingSealed);
+        }
+        self.open_layout(&layout)
+    }
+
+    /// Whether any field of the response was opened.
+    pub(super) fn has_opened(&self) -> bool {
+        self.sequence.at(0) != Some(0)
     }
 
     pub(super) fn open_layout(&mut self, layout: &Layout<'_>) -> Result<Vec<u8>, OpenError> {

@@ -49,6 +49,9 @@ pub enum OpenError {
         /// The field.
         name: String,
     },
+    /// A response without a single sealed field: nothing says that it is the worker's.
+    #[error("nothing in the body is encrypted")]
+    NothingSealed,
     /// It looks like a sealed field, but its parts have the wrong form or length.
     #[error("the encrypted field `{name}` is malformed")]
     Malformed {

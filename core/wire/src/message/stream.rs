@@ -3,9 +3,10 @@
 //! `data: [DONE]`, `event` lines, comments and blank lines pass byte for byte. Works on any chunking; output depends on the
 //! bytes alone.
 //!
-//! **Ends.** A whole stream has an end marker: `[DONE]` anywhere, `message_stop` for messages, `response.completed`,
-//! `.failed` or `.incomplete` for responses. A marker can be forged by the gateway (protocol.md, section 10), except for
-//! responses, where the `type` is sealed.
+//! **Ends.** A whole stream has an end marker: `message_stop` for messages, `response.completed`, `.failed` or
+//! `.incomplete` for responses, `[DONE]` for all others, each after at least one sealed field. A marker can be forged by the
+//! gateway (protocol.md, section 10), except for responses, where the `type` is sealed; so `[DONE]`, which some engines
+//! add there too, ends nothing.
 //!
 //! **Errors.** An error that the engine reports within the stream is sealed like any event, and ends the stream in good order.
 //! An error from outside the sealed path (the gateway lost the worker) is an event named `error` whose document holds nothing
@@ -21,7 +22,7 @@ use super::server::ResponseSealer;
 use crate::field::SealedField;
 use crate::json::{Document, Object};
 use crate::profile::Endpoint;
-use crate::sse::{Event, Framer};
+use crate::sse::{Event, Framer, SseError};
 
 /// Opens the events of one streamed response.
 pub struct StreamOpener {
@@ -62,22 +63,31 @@ impl StreamOpener {
         // A last `[DONE]` without its blank line is still the marker; anything else that is unfinished was cut off.
         let whole = match self.framer.finish() {
             None => self.state.ended,
-            Some(rest) if rest.is_done() => true,
-            Some(rest) => self.state.ended && rest.raw().trim_ascii().is_empty(),
+            Some(rest) if self.state.is_end_mark(&rest) => true,
+            Some(rest) => self.state.ended && (rest.is_done() || rest.raw().trim_ascii().is_empty()),
         };
         if whole { Ok(()) } else { Err(OpenError::Truncated) }
     }
 }
 
 impl OpenerState {
+    /// `[DONE]`, where it counts. Before anything was opened it would make an empty answer out of any.
+    fn is_end_mark(&self, event: &Event<'_>) -> bool {
+        let typed = matches!(self.endpoint, Endpoint::Messages | Endpoint::Responses);
+        !typed && self.response.has_opened() && event.is_done()
+    }
+
     fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) -> Result<(), OpenError> {
+        if !event.has_plain_lines() {
+            return Err(OpenError::Sse(SseError::OddLineBreak));
+        }
         let data = event.data().unwrap_or_default();
         if data.trim_ascii().is_empty() {
             out.extend_from_slice(event.raw());
             return Ok(());
         }
         if event.is_done() {
-            self.ended = true;
+            self.ended |= self.is_end_mark(&event);
             out.extend_from_slice(event.raw());
             return Ok(());
         }
@@ -89,7 +99,7 @@ impl OpenerState {
         }
         let layout = Layout::of_document(&data, &document, self.endpoint.response_plain());
         let opened = self.response.open_layout(&layout)?;
-        self.ended |= ends_stream(self.endpoint, &opened)?;
+        self.ended |= self.response.has_opened() && ends_stream(self.endpoint, &opened);
         event.write_with_data(&opened, out);
         Ok(())
     }
@@ -108,27 +118,27 @@ fn is_plain_error(event: &Event<'_>, document: &Document<'_>) -> bool {
 }
 
 /// Whether an opened event is the last one of its stream.
-fn ends_stream(endpoint: Endpoint, opened: &[u8]) -> Result<bool, OpenError> {
+fn ends_stream(endpoint: Endpoint, opened: &[u8]) -> bool {
     // Cheap look first: the name must occur before it is worth parsing again.
     let may_end = match endpoint {
         Endpoint::Messages | Endpoint::Responses => true,
         _ => memchr::memmem::find(opened, b"\"error\"").is_some(),
     };
     if !may_end {
-        return Ok(false);
+        return false;
     }
-    let Ok(object) = Object::parse(opened) else { return Ok(false) };
+    let Ok(object) = Object::parse(opened) else { return false };
     if object.get("error").is_some_and(|error| error.raw != b"null") {
-        return Ok(true);
+        return true;
     }
     let kind = object.string("type").unwrap_or_default();
-    Ok(match endpoint {
+    match endpoint {
         Endpoint::Messages => matches!(&*kind, "message_stop" | "error"),
         Endpoint::Responses => {
             matches!(&*kind, "response.completed" | "response.failed" | "response.incomplete" | "error")
         }
         _ => false,
-    })
+    }
 }
 
 /// Seals the events of one streamed response.

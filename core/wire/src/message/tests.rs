@@ -132,3 +132,12 @@ fn a_request_without_sealed_fields_fixes_no_nonce() {
     let response = sealer.seal(CHAT, br#"{"choices":1}"#, &mut TestRng::new(1)).unwrap();
     assert_eq!(opener.open(CHAT, &response), Err(OpenError::WrongNonce { name: "choices".into() }));
 }
+
+#[test]
+fn attack_an_answer_of_plain_members_only() {
+    let (_, mut opener, _) = exchange();
+    for body in [" {}", r#"{"id":"x","usage":{"total_tokens":1}}"#] {
+        assert_eq!(opener.open(CHAT, body.as_bytes()), Err(OpenError::NothingSealed), "{body}");
+    }
+    assert_eq!(opener.open(Endpoint::Unstructured, b"[]"), Ok(b"[]".to_vec()), "a document without text");
+}

@@ -74,7 +74,7 @@ proptest! {
         seal_cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
         open_cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let mut text = String::new();
+        let mut text = "data: {\"first\":0}\n\n".to_owned();
         for (document, end, named) in &documents {
             // Line breaks within a document would become several data lines; CR would become LF.
             let document = document.replace(['\n', '\t'], " ");

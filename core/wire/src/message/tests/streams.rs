@@ -1,4 +1,5 @@
 use super::*;
+use crate::sse::SseError;
 
 fn seal_stream(endpoint: Endpoint, sealer: ResponseSealer, text: &str) -> Vec<u8> {
     let (mut out, mut rng) = (Vec::new(), TestRng::new(5));
@@ -53,13 +54,15 @@ fn end_markers() {
     };
     use Endpoint::*;
     for endpoint in [ChatCompletions, Completions, Transcriptions, Messages, Responses] {
-        assert!(ends(endpoint, "data: [DONE]\n\n"), "{endpoint:?}");
+        let typed = matches!(endpoint, Messages | Responses);
+        assert_eq!(ends(endpoint, "data: [DONE]\n\n"), !typed, "{endpoint:?}");
         assert!(!ends(endpoint, ""), "{endpoint:?}");
         assert!(!ends(endpoint, ": [DONE]\n\n"), "{endpoint:?}");
         assert!(ends(endpoint, "data: {\"error\":{\"message\":\"from the engine\"}}\n\n"), "{endpoint:?}");
         assert!(!ends(endpoint, "data: {\"error\":null}\n\n"), "{endpoint:?}");
     }
     assert!(ends(Messages, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+    assert!(ends(Messages, "data: {\"type\":\"message_stop\"}\n\ndata: [DONE]\n\n"));
     assert!(!ends(ChatCompletions, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
     for kind in ["completed", "failed", "incomplete"] {
         assert!(ends(Responses, &format!("data: {{\"type\":\"response.{kind}\",\"response\":{{}}}}\n\n")));
@@ -150,10 +153,48 @@ fn the_engines_last_event_is_completed() {
         ("data: [DONE]", "data: [DONE]\n\n"),
         ("data: [DONE]\r\n\r", "data: [DONE]\r\n\r\n"),
     ] {
-        assert_eq!(round_trip(CHAT, text).as_deref(), Ok(expected), "{text:?}");
+        let first = "data: {\"choices\":[1]}\n\n";
+        let whole = round_trip(CHAT, &format!("{first}{text}"));
+        assert_eq!(whole, Ok(format!("{first}{expected}")), "{text:?}");
     }
     let (mut out, mut rng) = (Vec::new(), TestRng::new(1));
     let mut stream = exchange().2.into_stream(CHAT);
     stream.push(b"data: {\"choices\":[", &mut out, &mut rng).unwrap();
     assert!(matches!(stream.finish(&mut out, &mut rng), Err(SealError::Json(_))));
+}
+
+#[test]
+fn attack_an_answer_that_was_emptied() {
+    let truncated = |endpoint, text: &str| {
+        assert_eq!(open_stream(endpoint, exchange().1, text.as_bytes()), Err(OpenError::Truncated), "{text}");
+    };
+    truncated(CHAT, "data: [DONE]\n\n");
+    truncated(CHAT, "data: [DONE]");
+    truncated(CHAT, "data: {\"id\":\"x\",\"usage\":{}}\n\ndata: [DONE]\n\n");
+    truncated(Endpoint::Messages, "data: {\"type\":\"message_stop\"}\n\n");
+}
+
+#[test]
+fn attack_a_line_that_only_some_clients_see() {
+    let (_, _, sealer) = exchange();
+    let sealed = seal_stream(CHAT, sealer, "data: {\"choices\":[1]}\n\ndata: [DONE]\n\n");
+    let forged = "data: {\"choices\":[2]}";
+    for odd in ["\u{b}", "\u{c}", "\u{1c}", "\u{1d}", "\u{1e}", "\u{85}", "\u{2028}", "\u{2029}"] {
+        for event in [
+            format!(": x{odd}{forged}\n\n"),
+            format!("event: error\ndata: {{\"error\":{{\"message\":\"{odd}{forged}\"}}}}\n\n"),
+        ] {
+            let stream = [event.as_bytes(), &sealed].concat();
+            let error = open_stream(CHAT, exchange().1, &stream).unwrap_err();
+            assert_eq!(error, OpenError::Sse(SseError::OddLineBreak), "{event:?}");
+        }
+    }
+    let latin1 = [b": \x85data: x\n\n".as_slice(), &sealed].concat();
+    assert_eq!(
+        open_stream(CHAT, exchange().1, &latin1),
+        Err(OpenError::Sse(SseError::OddLineBreak)),
+        "a reader of Latin-1 breaks there"
+    );
+    let friendly = [": Grüße\n\n".as_bytes(), &sealed].concat();
+    assert!(open_stream(CHAT, exchange().1, &friendly).is_ok());
 }
