@@ -32,6 +32,8 @@ enum Gateway {
     ForeignMesh,
     /// Signs with another workload of the right mesh.
     OtherWorkload,
+    /// Signs with a certificate that has the public service's name.
+    PublicName,
     /// Keeps the certificate, but signs another exchange.
     OtherExchange,
     Down,
@@ -98,6 +100,9 @@ impl Transport for Net {
             ),
             Gateway::OtherWorkload => {
                 deployment.exchange_signed_by(&request, &deployment.mesh_ca.workload("inference-proxy"))
+            }
+            Gateway::PublicName => {
+                deployment.exchange_signed_by(&request, &deployment.mesh_ca.workload("secret.privatemode.ai"))
             }
             Gateway::OtherExchange => {
                 let other = deployment.exchange(&request);
@@ -359,6 +364,13 @@ async fn attack_a_reply_signed_by_another_workload() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn the_public_services_name_is_the_secret_service() {
+    let world = world();
+    world.net.becomes(Gateway::PublicName);
+    world.session.credential().await.unwrap();
 }
 
 #[tokio::test]
