@@ -63,6 +63,8 @@ impl App {
             self.answer(request, &headers).await
         };
         origin.decorate(response.headers_mut());
+        // A browser must not make a page or a script of this origin out of what a gateway or a model wrote.
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Ok(response)
     }
 
@@ -106,10 +108,11 @@ impl App {
             dump.request(&caller.id, &prepared.body);
         }
         // 4. attested, or nothing leaves; then sealed, sent, at most twice
+        let stream = prepared.stream;
         let exchange = forward::exchange(self, Arc::new(prepared), &caller, &key).await?;
         // 5. opened, or nothing is believed
         let dump = self.dump.as_ref().map(|dump| dump.response(&caller.id));
-        receive::open(endpoint, exchange, dump).await
+        receive::open(endpoint, stream, exchange, dump).await
     }
 
     /// The model list is the gateway's public word: not sealed, and so not waiting for attestation either.
@@ -130,7 +133,7 @@ impl App {
             self.upstream.keys().refused(&key);
         }
         let mut response = Response::new(());
-        *response.status_mut() = answer.status();
+        *response.status_mut() = receive::check_status(answer.status())?;
         *response.headers_mut() = receive::pass_headers(answer.headers());
         Ok(response.map(|()| boxed(reqwest::Body::from(answer))))
     }

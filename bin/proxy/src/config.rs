@@ -12,6 +12,7 @@ use std::{
 
 use clap::{ArgAction, builder::BoolishValueParser};
 use privatemode_service::config::Faults;
+use privatemode_wire::salt::MIN_SALT;
 
 use crate::key::ApiKey;
 
@@ -21,8 +22,6 @@ const API_ENDPOINT: &str = "api.privatemode.ai:443";
 const CDN_BASE_URL: &str = "https://cdn.confidential.cloud/privatemode/v2";
 /// Where a manifest is on a host that serves it (`protocol.md` §8, G7).
 const MANIFEST_FOLDER: &str = "/privatemode/v2";
-/// Salts below this length do not isolate anything (`protocol.md` §5).
-const MIN_SALT: usize = 32;
 const HOUR: u64 = 3600;
 
 /// The flags.
@@ -93,8 +92,11 @@ pub struct Config {
     )]
     pub dump_requests: bool,
 
-    /// Base URL from which the manifest is fetched [default: https://cdn.confidential.cloud/privatemode/v2].
-    #[arg(long = "cdnBaseURL", value_name = "URL")]
+    /// Base URL from which the manifest is fetched; the public service's by default.
+    #[arg(
+        long = "cdnBaseURL", value_name = "URL",
+        help = format!("Base URL from which the manifest is fetched [default: {CDN_BASE_URL}]")
+    )]
     pub cdn_base_url: Option<String>,
 
     /// Do not check the API endpoint's TLS certificate. The encryption end to end stays; the API key is at risk.

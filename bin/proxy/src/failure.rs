@@ -49,6 +49,8 @@ pub(crate) enum Failure {
     Task,
     #[error("no answer from the API endpoint")]
     Unreachable { source: TransportError },
+    #[error("status {status}, neither an answer nor an error")]
+    Status { status: StatusCode },
     #[error("a plain answer (status {status}) where a sealed one belongs")]
     PlainAnswer { status: StatusCode },
     #[error("an answer that cannot be opened (status {status})")]
@@ -129,12 +131,25 @@ impl Failure {
             Self::NotAttested { source } => not_attested(source),
             Self::Seal { source } => sealing(source),
             Self::Task => ApiError::internal("a sealing task ended early"),
+            Self::Unreachable { source: source @ TransportError::Malformed { .. } } => ApiError::bad_gateway(
+                "answer_malformed",
+                format!("The API endpoint answered, but not as it should: {}. Try again; if it persists, report it.", Chain(source)),
+            ),
             Self::Unreachable { source } => ApiError::bad_gateway(
                 "api_unreachable",
                 format!(
                     "The API endpoint cannot be reached: {}. Check the network, the outbound proxy (https_proxy) and \
                      --apiEndpoint, then try again.",
                     Chain(source)
+                ),
+            ),
+            Self::Status { status } => ApiError::bad_gateway(
+                "unexpected_status",
+                format!(
+                    "The API endpoint answered with status {}, which is neither an answer nor an error; a redirection could \
+                     take your prompt elsewhere in clear text, so it was not passed on. Check --apiEndpoint and the outbound \
+                     proxy, then try again.",
+                    status.as_u16()
                 ),
             ),
             Self::PlainAnswer { status } => ApiError::bad_gateway(

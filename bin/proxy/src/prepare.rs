@@ -23,6 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) body: Bytes,
     pub(crate) model: Option<HeaderValue>,
     pub(crate) shard_key: Option<HeaderValue>,
+    /// Whether the caller waits for a stream of events.
+    pub(crate) stream: bool,
 }
 
 /// The one content type of a request.
@@ -52,20 +54,20 @@ pub(crate) fn prepare(
         return Err(Failure::Empty { endpoint });
     }
     if endpoint == Endpoint::Unstructured {
-        return Ok(Prepared { endpoint, content_type, body, model: None, shard_key: None });
+        return Ok(Prepared { endpoint, content_type, body, model: None, shard_key: None, stream: false });
     }
     if endpoint.is_multipart() {
-        let model = form_model(content_type.as_ref(), &body)?;
-        return Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key: None });
+        let (model, stream) = read_form(content_type.as_ref(), &body)?;
+        return Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key: None, stream });
     }
-    let model = json_model(&body)?;
+    let (model, stream) = read_json(endpoint, &body)?;
     let (body, salt) = salted(endpoint, body, policy, rng)?;
     let shard_key = match salt {
         Some(salt) => shard_header(endpoint, &body, &salt)?,
         None => None,
     };
     let content_type = Some(HeaderValue::from_static("application/json"));
-    Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key })
+    Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key, stream })
 }
 
 /// The body with a salt, and the salt if anything else may have it: one of this request only keeps nothing in a cache,
@@ -92,19 +94,25 @@ fn shard_header(endpoint: Endpoint, body: &[u8], salt: &str) -> Result<Option<He
     Ok(HeaderValue::from_str(&key).ok())
 }
 
-fn json_model(body: &[u8]) -> Result<HeaderValue, Failure> {
+/// Model, and whether a stream is asked for.
+fn read_json(endpoint: Endpoint, body: &[u8]) -> Result<(HeaderValue, bool), Failure> {
     let object = Object::parse(body).map_err(|source| Failure::Json { source })?;
     if object.get("model").is_none_or(|member| member.raw == b"null") {
         return Err(Failure::NoModel);
     }
-    model_header(&object.string("model").ok_or(Failure::ModelName)?)
+    let model = model_header(&object.string("model").ok_or(Failure::ModelName)?)?;
+    // There is no stream of embeddings; engines ignore the wish.
+    Ok((model, endpoint != Endpoint::Embeddings && object.is_true("stream")))
 }
 
-fn form_model(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<HeaderValue, Failure> {
+fn read_form(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<(HeaderValue, bool), Failure> {
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = Form::parse(content_type, body).map_err(|source| Failure::Multipart { source })?;
     let model = form.text("model").ok_or(Failure::NoModel)?;
-    model_header(std::str::from_utf8(model).map_err(|_| Failure::ModelName)?)
+    let model = model_header(std::str::from_utf8(model).map_err(|_| Failure::ModelName)?)?;
+    let stream =
+        form.text("stream").is_some_and(|value| value.eq_ignore_ascii_case(b"true") || value == b"1");
+    Ok((model, stream))
 }
 
 fn model_header(model: &str) -> Result<HeaderValue, Failure> {

@@ -34,15 +34,22 @@ const FLUSH: Duration = Duration::from_millis(50);
 /// Longest plain error.
 const MAX_PLAIN: usize = 1 << 20;
 
-/// Turns what came into what the caller gets.
+/// What of an answer's head reaches the caller. Anything else could be an order to the caller's client: `Location` would send
+/// the prompt in clear text to wherever a gateway likes, and most clients follow it.
+const PASSED: [HeaderName; 3] = [names::CONTENT_TYPE, names::CACHE_CONTROL, names::RETRY_AFTER];
+const PASSED_TEXT: [&str; 2] = [header::REQUEST_ID, "request-id"];
+const PASSED_PREFIXES: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
+/// Turns what came into what the caller gets. `stream`: the caller waits for events.
 pub(crate) async fn open(
     endpoint: Endpoint,
+    stream: bool,
     exchange: Exchange,
     dump: Option<DumpFile>,
 ) -> Result<Response<BoxBody>, Failure> {
     let Exchange { status, headers, body, opener } = exchange;
     let mut response = Response::new(());
-    *response.status_mut() = status;
+    *response.status_mut() = check_status(status)?;
     *response.headers_mut() = pass_headers(&headers);
     let is_plain =
         headers.get(header::ENCRYPTED).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
@@ -61,6 +68,11 @@ pub(crate) async fn open(
         }
         body => {
             let body = whole(body, MAX_ANSWER).await?;
+            // To a client that reads events, a document is a stream without any: an empty answer, and no error. So would
+            // be an empty body, which the cipher lets pass.
+            if !is_error(status) && (stream || body.is_empty()) {
+                return Err(Failure::Open { status, source: OpenError::Truncated });
+            }
             let opened = open_whole(endpoint, status, opener, &body)?;
             if let Some(mut dump) = dump {
                 dump.write(&opened);
@@ -84,13 +96,25 @@ fn open_whole(
     }
 }
 
+/// Neither an answer nor an error: a redirection, which would take the caller's prompt elsewhere.
+pub(crate) fn check_status(status: StatusCode) -> Result<StatusCode, Failure> {
+    if status.is_success() || is_error(status) { Ok(status) } else { Err(Failure::Status { status }) }
+}
+
 fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
 fn is_event_stream(value: &HeaderValue) -> bool {
-    let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    media_type(value).eq_ignore_ascii_case(b"text/event-stream")
+}
+
+fn is_data(value: &HeaderValue) -> bool {
+    is_event_stream(value) || media_type(value).eq_ignore_ascii_case(b"application/json")
+}
+
+fn media_type(value: &HeaderValue) -> &[u8] {
+    value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 async fn whole(body: AnswerBody, max: usize) -> Result<Vec<u8>, Failure> {
@@ -102,24 +126,19 @@ async fn whole(body: AnswerBody, max: usize) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// What of an answer's head reaches the caller: all but what belongs to the connection, or describes the sealed form.
+/// The part of an answer's head that reaches the caller, with a content type that no browser runs.
 pub(crate) fn pass_headers(headers: &HeaderMap) -> HeaderMap {
-    let listed: Vec<String> = headers
-        .get_all(names::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(header::connection_options)
-        .map(str::to_ascii_lowercase)
-        .collect();
-    let dropped = |name: &HeaderName| {
-        header::is_hop_by_hop(name.as_str())
-            || listed.iter().any(|option| option == name.as_str())
-            || [names::CONTENT_LENGTH, names::SET_COOKIE, names::ALT_SVC, names::STRICT_TRANSPORT_SECURITY]
-                .contains(name)
-            || name.as_str() == header::ENCRYPTED
+    let passes = |name: &HeaderName| {
+        PASSED.contains(name)
+            || PASSED_TEXT.contains(&name.as_str())
+            || PASSED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
     };
-    let kept = headers.iter().filter(|(name, _)| !dropped(name));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let kept = headers.iter().filter(|(name, _)| passes(name));
+    let mut kept: HeaderMap = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if kept.get(names::CONTENT_TYPE).is_some_and(|value| !is_data(value)) {
+        kept.insert(names::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
+    kept
 }
 
 /// A stream of events: one chunk in memory, each event passed on as soon as it is whole.
@@ -211,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_of_the_connection_stay_behind() {
+    fn headers_that_are_not_for_the_caller_stay_behind() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("connection", "close, X-Hop"),
@@ -219,6 +238,10 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("content-length", "5"),
             ("set-cookie", "a=b"),
+            ("location", "https://evil.example/v1"),
+            ("refresh", "0; url=https://evil.example"),
+            ("www-authenticate", "Basic"),
+            ("x-ratelimit-remaining-tokens", "7"),
             ("content-type", "application/json"),
             ("x-request-id", "0190"),
             ("retry-after", "3"),
@@ -229,7 +252,10 @@ mod tests {
         let passed = pass_headers(&headers);
         let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "retry-after", "x-request-id"]);
+        assert_eq!(names, ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "x-request-id"]);
+        assert_eq!(passed["content-type"], "application/json");
+        headers.insert("content-type", HeaderValue::from_static("text/html"));
+        assert_eq!(pass_headers(&headers)["content-type"], "text/plain; charset=utf-8");
     }
 
     #[test]

@@ -63,10 +63,10 @@ fn is_model(path: &str) -> bool {
 }
 
 fn has_dot_segment(path: &str) -> bool {
-    path.split('/').any(|segment| {
-        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-        plain == "." || plain == ".."
-    }) || path.to_ascii_lowercase().contains("%2f")
+    // URL parsers, the one that builds our request among them, take `\` for `/`.
+    let plain = path.to_ascii_lowercase().replace("%2e", ".");
+    plain.split('/').any(|segment| segment == "." || segment == "..")
+        || ["\\", "%5c", "%2f"].iter().any(|slash| plain.contains(slash))
 }
 
 fn unknown(path: &str) -> ApiError {
@@ -94,6 +94,9 @@ mod tests {
         assert_eq!(post("/unstructured/../privatemode/v1/secret"), Err(404));
         assert_eq!(post("/unstructured/%2e%2E/x"), Err(404));
         assert_eq!(get("/v1/models/..%2fx"), Err(404));
+        assert_eq!(get(r"/v1/models/..\..\privatemode/v2/x"), Err(404));
+        assert_eq!(post(r"/unstructured/..\privatemode/v1/secret"), Err(404));
+        assert_eq!(post("/unstructured/..%5Cprivatemode/v1/secret"), Err(404));
     }
 
     #[test]

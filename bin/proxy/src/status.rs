@@ -140,7 +140,6 @@ pub(crate) fn page(report: &Report) -> Response<BoxBody> {
     let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page::html(report));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }

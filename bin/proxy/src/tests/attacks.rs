@@ -88,3 +88,48 @@ async fn simulated_evidence_needs_the_switch() {
     assert!(status == 503 && message.contains("SIMULATED"), "{message}");
     assert!(world.gateway.seen().is_empty());
 }
+
+#[tokio::test]
+async fn a_gateway_cannot_send_the_prompt_elsewhere() {
+    let world = World::new().await;
+    world.gateway.answers(Answer::Redirect);
+    for path in [CHAT, "/v1/models"] {
+        // The tool follows redirections, as the usual SDKs do: it would post its prompt there.
+        let request = if path == CHAT {
+            world.tool.post(world.url(path)).body(PROMPT)
+        } else {
+            world.tool.get(world.url(path))
+        };
+        let response = request.send().await.unwrap();
+        assert!(!response.headers().contains_key("location"));
+        let answer = (response.status(), response.json().await.unwrap());
+        let (status, code, message) = fault(&answer);
+        assert_eq!((status, code), (502, "unexpected_status"), "{path}");
+        assert!(message.contains("redirection"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_emptied_is_refused() {
+    assert_eq!(refused(Answer::Empty).await, (502, "answer_not_trusted".to_owned()));
+    assert_eq!(refused(Answer::PlainMembers).await, (502, "answer_not_trusted".to_owned()));
+}
+
+#[tokio::test]
+async fn a_stream_cannot_become_a_document() {
+    let world = World::new().await; // the gateway echoes one document
+    let answer = world.post(CHAT, PROMPT.replacen('{', r#"{"stream":true,"#, 1)).await;
+    let (status, code, message) = fault(&answer);
+    assert_eq!((status, code), (502, "answer_not_trusted"));
+    assert!(message.contains("cut off"), "{message}");
+}
+
+#[tokio::test]
+async fn no_browser_runs_what_a_gateway_wrote() {
+    let world = World::new().await;
+    world.gateway.answers(Answer::ScriptError);
+    let response = world.tool.post(world.url(CHAT)).body(PROMPT).send().await.unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+}

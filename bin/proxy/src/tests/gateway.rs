@@ -43,6 +43,14 @@ pub(super) enum Answer {
     PlainError,
     /// A web server's page.
     HtmlError,
+    /// Sends the caller elsewhere, prompt and all.
+    Redirect,
+    /// Status 200 without a body.
+    Empty,
+    /// Status 200 with plain members only.
+    PlainMembers,
+    /// An error that is a page with a script.
+    ScriptError,
     /// One sealed field of the answer is changed.
     Tampered,
     /// Never answers.
@@ -168,6 +176,11 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             let reply = deployment.exchange(std::str::from_utf8(&sealed)?);
             Ok(json(StatusCode::OK, String::from_utf8(reply)?, false))
         }
+        "/v1/models" if *state.answer.lock().unwrap() == Answer::Redirect => {
+            let mut response = json(StatusCode::FOUND, String::new(), true);
+            response.headers_mut().insert("location", "http://127.0.0.1:9/".parse()?);
+            Ok(response)
+        }
         "/v1/models" => {
             Ok(json(StatusCode::OK, r#"{"object":"list","data":[{"id":"demo"}]}"#.to_owned(), true))
         }
@@ -254,6 +267,18 @@ async fn worker(
             });
             let mut response = Response::new(body::boxed(StreamBody::new(frames)));
             response.headers_mut().insert("content-type", "text/event-stream; charset=utf-8".parse()?);
+            Ok(response)
+        }
+        Answer::Redirect => {
+            let mut response = json(StatusCode::TEMPORARY_REDIRECT, String::new(), false);
+            response.headers_mut().insert("location", "http://127.0.0.1:9/v1/stolen".parse()?);
+            Ok(response)
+        }
+        Answer::Empty => Ok(json(StatusCode::OK, String::new(), false)),
+        Answer::PlainMembers => Ok(json(StatusCode::OK, r#"{"id":"x","usage":{}}"#.to_owned(), false)),
+        Answer::ScriptError => {
+            let mut response = json(StatusCode::BAD_REQUEST, "<script>1</script>".to_owned(), true);
+            response.headers_mut().insert("content-type", "text/html".parse()?);
             Ok(response)
         }
         Answer::PlainSuccess => Ok(json(StatusCode::OK, plain, true)),
