@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::source::hub::Hub;
 use crate::source::{Bundle, Spec, demo};
+use crate::text::tokenizer::longest_token;
 
 /// Serves the configured model until the process has to end.
 pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Result<()>> {
@@ -70,6 +71,7 @@ pub(crate) fn start(loaded: Loaded, config: &Config) -> anyhow::Result<Arc<Serve
         name,
         task,
         max_context,
+        longest_token: longest_token(&tokenizer),
         tokenizer,
         template,
         end_tokens,

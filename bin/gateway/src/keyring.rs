@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,10 @@ pub(crate) struct Keyring {
     accounts: Arc<Accounts>,
     keys: ArcSwap<Snapshot>,
     failures: AtomicU32,
-    refreshing: tokio::sync::Mutex<()>,
+    /// Number of the last look for a new key that has ended.
+    refreshing: tokio::sync::Mutex<u64>,
+    /// Number of the last one that has begun.
+    looks: AtomicU64,
 }
 
 struct Snapshot {
@@ -58,6 +61,7 @@ impl Keyring {
             keys: ArcSwap::from_pointee(snapshot),
             failures: AtomicU32::new(0),
             refreshing: tokio::sync::Mutex::default(),
+            looks: AtomicU64::new(0),
         })
     }
 
@@ -82,16 +86,28 @@ impl Keyring {
     /// from the moment at which it was made.
     pub(crate) async fn authenticate_fresh(&self, headers: &HeaderMap) -> Result<KeyId, Denied> {
         match self.authenticate(headers) {
-            // One at a time: a flood of wrong keys costs a short query each, and never the pool.
+            // One at a time, and one for all who wait: a flood of wrong keys costs few queries, and never the pool.
             Err(Denied::Unknown) => {
-                let _turn = self.refreshing.lock().await;
-                if let Err(error) = self.refresh().await {
-                    tracing::warn!(error = %Chain(&error), "cannot check for a new key");
+                let begun = self.looks.load(Ordering::Acquire);
+                let mut ended = self.refreshing.lock().await;
+                // A look that began after we came, and has ended, is as good as our own.
+                if *ended <= begun {
+                    let look = self.looks.fetch_add(1, Ordering::AcqRel) + 1;
+                    if let Err(error) = self.refresh().await {
+                        tracing::warn!(error = %Chain(&error), "cannot check for a new key");
+                    }
+                    *ended = look;
                 }
+                drop(ended);
                 self.authenticate(headers)
             }
             known => known,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn looked_again(&self) -> u64 {
+        self.looks.load(Ordering::Acquire)
     }
 
     /// Reads the keys again if any process has changed them.

@@ -4,12 +4,6 @@
 //! For `privatemode keys` there is [`accounts`], which works on the database file beside a running gateway; [`run`] is the
 //! process.
 
-// `allow`, not `expect`: the size is another crate's matter and may shrink there.
-#![allow(
-    clippy::result_large_err,
-    reason = "a refusal is made once per request and moved twice: no box needed"
-)]
-
 pub mod accounts;
 mod catalogue;
 mod config;

@@ -21,8 +21,9 @@ const PLAUSIBLE: u64 = 1 << 40;
 pub(crate) enum Meter {
     Json(Members),
     Events(StreamUsage),
-    /// Neither, or encoded in a way that is not looked through.
-    Blind,
+    /// Not looked at, or not any more: neither of the two, encoded, or with an event that is too large. What was found before
+    /// that still counts.
+    Blind(Option<Usage>),
 }
 
 impl Meter {
@@ -30,7 +31,7 @@ impl Meter {
     pub(crate) fn for_answer(headers: &http::HeaderMap) -> Meter {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         if !text(http::header::CONTENT_ENCODING).is_empty() {
-            return Meter::Blind;
+            return Meter::Blind(None);
         }
         let kind = text(http::header::CONTENT_TYPE).split(';').next().unwrap_or("").trim();
         if kind.eq_ignore_ascii_case("application/json") {
@@ -38,7 +39,7 @@ impl Meter {
         } else if kind.eq_ignore_ascii_case("text/event-stream") {
             Meter::Events(StreamUsage::new())
         } else {
-            Meter::Blind
+            Meter::Blind(None)
         }
     }
 
@@ -49,10 +50,10 @@ impl Meter {
             Meter::Events(events) => {
                 if events.push(bytes).is_err() {
                     tracing::warn!("an event of a stream is too large to be metered");
-                    *self = Meter::Blind;
+                    *self = Meter::Blind(events.usage());
                 }
             }
-            Meter::Blind => {}
+            Meter::Blind(_) => {}
         }
     }
 
@@ -61,7 +62,7 @@ impl Meter {
         let usage = match self {
             Meter::Json(members) => members.usage(),
             Meter::Events(events) => events.usage(),
-            Meter::Blind => None,
+            Meter::Blind(found) => *found,
         };
         let Usage { prompt_tokens, completion_tokens, total_tokens: _, cached_tokens, audio_seconds } =
             usage.unwrap_or_default();

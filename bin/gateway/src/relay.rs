@@ -12,9 +12,10 @@ use crate::gateway::Parts;
 use crate::origin::{Origin, control_request};
 
 const MAX_REQUEST: usize = 64 * 1024;
-/// Manifests of up to 1 MiB each, policies and certificates, in base64.
-const MAX_ATTESTATION: usize = 32 * 1024 * 1024;
-const MAX_SECRET: usize = 1024 * 1024;
+/// No client reads a longer document.
+const MAX_ATTESTATION: usize = 4 * 1024 * 1024;
+/// An encapsulated key of 1120 bytes, a signature and a certificate, in base64.
+const MAX_SECRET: usize = 64 * 1024;
 
 /// `POST /privatemode/v1/attest`: the coordinator's document, wrapped.
 pub(crate) async fn attest<B>(parts: &Parts, content: B) -> Result<Response<BoxBody>, ApiError>

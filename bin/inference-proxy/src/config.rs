@@ -21,7 +21,7 @@ pub struct Config {
     /// The engine's own key, if it wants one.
     #[arg(long, value_name = "KEY", env = "ENGINE_API_KEY", hide_env_values = true)]
     pub engine_api_key: Option<String>,
-    /// How long the engine may take until an answer begins, in seconds.
+    /// How long the engine may take until an answer begins, and between two pieces of a stream, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub engine_timeout: u64,
     /// The secret service, over mesh TLS.
@@ -36,6 +36,9 @@ pub struct Config {
     /// Largest sealed request in bytes; sealing doubles a body.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     pub max_body: usize,
+    /// Most bytes of large requests in memory at once; beyond that they are answered with 503. Small ones do not count.
+    #[arg(long, value_name = "BYTES", default_value_t = 2 << 30)]
+    pub max_buffered: usize,
     /// Identity and trust.
     #[command(flatten)]
     pub mesh: MeshArgs,

@@ -28,7 +28,7 @@ const IDLE: Duration = Duration::from_secs(4);
 pub struct EngineTimeouts {
     /// To accept a connection.
     pub connect: Duration,
-    /// Until an answer begins: for unary answers this is the whole generation.
+    /// Until an answer begins: for unary answers this is the whole generation. Also between two pieces of a stream.
     pub answer: Duration,
 }
 
@@ -94,6 +94,11 @@ impl Engine {
     #[must_use]
     pub fn target(&self) -> &EngineTarget {
         &self.target
+    }
+
+    /// How long a stream may be silent.
+    pub(crate) fn patience(&self) -> Duration {
+        self.timeouts.answer
     }
 
     /// Sends a request; the answer's body is a stream that has just begun. Dropping either hangs up on the engine.

@@ -2,11 +2,11 @@
 //!
 //! Messages that travel plain name no value of the request; those that travel sealed may.
 
-use http::StatusCode;
-use privatemode_service::{ApiError, Chain};
+use http::{HeaderValue, StatusCode, header};
+use privatemode_service::{ApiError, BodyError, Chain};
 use privatemode_wire::{Endpoint, SecretId, admit::AdmitError, message::OpenError};
 
-use crate::{EngineError, LookupError, ocsp::PolicyError};
+use crate::{EngineError, LookupError, budget::OverBudget, ocsp::PolicyError};
 
 /// `code` of the answer that makes a client exchange a new secret.
 pub(crate) const NO_SECRET: &str = "no_secret";
@@ -43,6 +43,17 @@ pub(crate) fn content_types() -> ApiError {
         "content_type",
         "The request must have at most one Content-Type, in printable characters.",
     )
+}
+
+pub(crate) fn body(error: BodyError) -> ApiError {
+    match error {
+        BodyError::Read { source } if source.is::<OverBudget>() => ApiError::unavailable(
+            "worker_busy",
+            "The worker holds as many large requests as it may. Try again shortly.",
+        )
+        .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
+        error => error.into(),
+    }
 }
 
 pub(crate) fn lookup(error: &LookupError) -> ApiError {
@@ -120,11 +131,13 @@ pub(crate) fn not_json(status: StatusCode) -> ApiError {
     ApiError::bad_gateway("engine_answer_not_json", public)
 }
 
-/// An error status without a body: the status is all there is to tell.
+/// A status without a body is all there is to tell. One that is no error, a redirect for example, would make clients act on
+/// headers that they do not get.
 pub(crate) fn silent(status: StatusCode) -> ApiError {
     let public =
         format!("The worker's inference engine answered with status {} and no explanation.", status.as_u16());
-    ApiError::new(status, "engine_error", public)
+    let is_error = status.is_client_error() || status.is_server_error();
+    ApiError::new(if is_error { status } else { StatusCode::BAD_GATEWAY }, "engine_error", public)
 }
 
 /// The JSON of an error that will be sealed: OpenAI's shape, which Anthropic's clients read too once `type` is there.

@@ -2,7 +2,7 @@
 //!
 //! 1. the path is one we know — nothing else is worth reading
 //! 2. one content type — two readers must see one body
-//! 3. the body is within its cap — before any of it is parsed
+//! 3. the body is within its cap, and all large bodies together within theirs — before any of it is parsed
 //! 4. a secret ID, then its secret — clients without a live secret must renew it
 //! 5. the OCSP policy, under the secret's MAC — before anything is decrypted on a machine that the client refuses
 //! 6. the body opens — nothing unauthenticated goes further; errors up to here travel plain, later ones sealed
@@ -31,27 +31,30 @@ use privatemode_wire::{
 
 use crate::{
     Engine, GpuStatus, Metrics, SecretCache, Tasks,
+    budget::{Budget, Held},
     failure::{self, sealable_json},
     metrics::label,
     request::{content_type, engine_headers, engine_path, secret_id, stays},
     stream::Accounted,
 };
 
-/// Opening more than this would hold up other requests of the same thread.
+/// Working on more than this would hold up other requests of the same thread.
 const OFF_THREAD: usize = 1024 * 1024;
 
-/// How much one request may make us hold.
+/// How much requests may make us hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// A sealed request.
     pub body: usize,
     /// A unary answer of the engine.
     pub answer: usize,
+    /// All large requests together; never less than one.
+    pub buffered: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 256 << 20, answer: 128 << 20 }
+        Self { body: 256 << 20, answer: 128 << 20, buffered: 2 << 30 }
     }
 }
 
@@ -65,6 +68,7 @@ struct Inner {
     gpus: GpuStatus,
     tasks: Tasks,
     limits: Limits,
+    budget: Budget,
     metrics: Metrics,
 }
 
@@ -108,7 +112,8 @@ impl Worker {
         metrics: Metrics,
     ) -> Self {
         metrics.show_gpus(gpus.gpus());
-        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, metrics }))
+        let budget = Budget::new(limits.buffered.max(limits.body));
+        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, budget, metrics }))
     }
 
     /// Answers one request.
@@ -166,13 +171,14 @@ impl Worker {
     {
         let path = engine_path(endpoint, parts.uri.path()).ok_or_else(failure::unsupported_endpoint)?;
         let content_type = content_type(&parts.headers)?; // step 2
-        let body = read_limited(body, self.0.limits.body).await?; // step 3
+        let mut held = self.0.budget.hold();
+        let body = read_limited(held.count(body), self.0.limits.body).await; // step 3
+        let body = body.map_err(failure::body)?;
         let id = secret_id(&parts.headers, endpoint, content_type, &body)?; // step 4
         let secret = self.secret(&id).await?;
         self.0.gpus.check(&parts.headers, &secret).map_err(|error| failure::policy(&error))?; // step 5
         let (opened, sealer) = open(&id, &secret, endpoint, content_type, body).await?; // step 6
-        let answer = self.ask(endpoint, &path, parts, content_type, &opened).await;
-        drop(opened); // the answer may take an hour
+        let answer = self.ask(endpoint, &path, parts, content_type, opened, held).await;
         match answer {
             Ok(answer) => Ok(self.seal(endpoint, sealer, answer).await),
             Err(error) => Ok(answer::sealed_error(endpoint, sealer, &error)),
@@ -194,13 +200,13 @@ impl Worker {
         path: &str,
         parts: &Parts,
         content_type: Option<&str>,
-        opened: &[u8],
+        opened: Vec<u8>,
+        held: Held,
     ) -> Result<Response<Incoming>, ApiError> {
-        check(endpoint, content_type, opened).map_err(|error| failure::admit(&error))?; // step 7
-        let body =
-            with_usage_options(endpoint, content_type, opened).map_err(|error| failure::admit(&error))?; // step 8
+        let body = prepare(endpoint, content_type, opened).await?;
         let headers = engine_headers(&parts.headers, true);
-        let answer = self.0.engine.send(Method::POST, path, headers, body.into()).await; // step 9
+        // gone as soon as the engine has it: the answer may take an hour
+        let answer = self.0.engine.send(Method::POST, path, headers, held.keep(body)).await; // step 9
         answer.map_err(|error| failure::engine(&error))
     }
 }
@@ -214,19 +220,38 @@ async fn open(
 ) -> Result<(Vec<u8>, ResponseSealer), ApiError> {
     let mut opener = RequestOpener::new(id, secret);
     let content_type = content_type.map(str::to_owned);
-    let large = body.len() > OFF_THREAD;
+    let length = body.len();
     let open = move || -> Result<_, OpenError> {
         let opened = opener.open(endpoint, content_type.as_deref(), &body)?;
         Ok((opened, opener.finish(&mut UnwrapErr(SysRng))))
     };
-    let result = if large {
-        tokio::task::spawn_blocking(open)
-            .await
-            .map_err(|_| ApiError::internal("opening a request panicked"))?
-    } else {
-        open()
+    off_thread(length, open).await?.map_err(|error| failure::open(&error))
+}
+
+/// Steps 7 and 8.
+async fn prepare(
+    endpoint: Endpoint,
+    content_type: Option<&str>,
+    opened: Vec<u8>,
+) -> Result<Vec<u8>, ApiError> {
+    let content_type = content_type.map(str::to_owned);
+    let length = opened.len();
+    let prepare = move || {
+        check(endpoint, content_type.as_deref(), &opened)?; // step 7
+        with_usage_options(endpoint, content_type.as_deref(), &opened) // step 8
     };
-    result.map_err(|error| failure::open(&error))
+    off_thread(length, prepare).await?.map_err(|error| failure::admit(&error))
+}
+
+/// Does work on `length` bytes where it holds up nobody else.
+async fn off_thread<T: Send + 'static>(
+    length: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    if length <= OFF_THREAD {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal("work on a body panicked"))
 }
 
 /// Marks a body that is not sealed, so that the client passes it on as it is.

@@ -8,11 +8,7 @@
 //! The order of checks is in [`Worker::handle`]'s module. Holds no keys of users, keeps no bodies and logs none.
 //! Specification: `protocol.md` §2, §3, §6.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "an ApiError is made once per failed request, and moved a few times"
-)]
-
+mod budget;
 mod config;
 mod engine;
 mod failure;

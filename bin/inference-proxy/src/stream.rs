@@ -6,7 +6,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use privatemode_service::{
     metrics::{Counter, Entered, Histogram},
 };
 use privatemode_wire::{Endpoint, error_body::sse_error_event, message::StreamSealer};
+use tokio::time::Sleep;
 
 use crate::failure;
 
@@ -26,6 +27,11 @@ pub(crate) struct SealedStream {
     engine: Incoming,
     endpoint: Endpoint,
     state: State,
+    /// An engine that is silent for this long has broken off.
+    patience: Duration,
+    deadline: Pin<Box<Sleep>>,
+    /// The deadline counts from now on, not from an earlier pause.
+    rearm: bool,
     /// The engine's last bytes, to see whether an event is complete.
     tail: Tail,
     broken: Counter,
@@ -45,10 +51,21 @@ impl SealedStream {
         engine: Incoming,
         endpoint: Endpoint,
         sealer: StreamSealer,
+        patience: Duration,
         broken: Counter,
         open: Entered,
     ) -> Self {
-        Self { engine, endpoint, state: State::Flowing(sealer), tail: Tail::default(), broken, _open: open }
+        Self {
+            engine,
+            endpoint,
+            state: State::Flowing(sealer),
+            patience,
+            deadline: Box::pin(tokio::time::sleep(patience)),
+            rearm: false,
+            tail: Tail::default(),
+            broken,
+            _open: open,
+        }
     }
 
     /// The engine's next bytes, sealed; nothing while an event is not complete.
@@ -92,6 +109,14 @@ impl SealedStream {
         out.into()
     }
 
+    /// Ready when the engine has been silent for too long.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::take(&mut self.rearm) {
+            self.deadline.as_mut().reset(tokio::time::Instant::now() + self.patience);
+        }
+        self.deadline.as_mut().poll(context)
+    }
+
     fn cut(&mut self, reason: &str) {
         self.broken.increment();
         tracing::warn!(reason, "the engine's stream cannot be sealed, it is cut");
@@ -122,13 +147,20 @@ impl Body for SealedStream {
                     return Poll::Ready(Some(Err("the engine's stream broke off".into())));
                 }
             }
-            let sealed = match std::task::ready!(Pin::new(&mut self.engine).poll_frame(context)) {
-                None => self.finish(),
-                Some(Err(_)) => self.break_off(),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(chunk) => self.seal(&chunk),
-                    Err(_trailers) => continue,
-                },
+            let sealed = match Pin::new(&mut self.engine).poll_frame(context) {
+                Poll::Pending => {
+                    std::task::ready!(self.poll_deadline(context));
+                    self.break_off()
+                }
+                Poll::Ready(None) => self.finish(),
+                Poll::Ready(Some(Err(_))) => self.break_off(),
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.rearm = true;
+                    match frame.into_data() {
+                        Ok(chunk) => self.seal(&chunk),
+                        Err(_trailers) => continue,
+                    }
+                }
             };
             if !sealed.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(sealed))));

@@ -2,7 +2,14 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use common::{Answer, LIMIT, Options, SALT, Stack};
@@ -91,8 +98,11 @@ async fn requests_that_are_not_for_us_are_refused_in_plain() {
 
 #[tokio::test]
 async fn an_oversized_request_is_not_read() {
-    let stack =
-        Stack::with(Options { limits: Limits { body: 1000, answer: 1000 }, ..Default::default() }).await;
+    let stack = Stack::with(Options {
+        limits: Limits { body: 1000, answer: 1000, ..Default::default() },
+        ..Default::default()
+    })
+    .await;
     let (request, _) = stack.seal(CHAT, None, chat(&format!(r#","x":"{}""#, "y".repeat(1000))).as_bytes());
     assert_eq!(plain_error(&stack.send(request).await).0, 413);
 }
@@ -348,4 +358,91 @@ async fn requests_are_counted_without_names_of_callers() {
     assert!(text.contains(r#"privatemode_secret_lookups_total{result="cached"} 1"#), "{text}");
     assert!(text.contains(r#"privatemode_request_seconds_count{endpoint="chat_completions"} 2"#), "{text}");
     assert!(text.contains("privatemode_gpus 0"));
+}
+
+/// Reads the head of one request, answers, and hangs up on the rest: the caller's next write fails.
+async fn early_refusal(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut stream, _) = listener.accept().await?;
+    let mut start = [0; 1024];
+    let _ = stream.read(&mut start).await?;
+    let body = r#"{"error":{"message":"at most 16 MiB","type":"x","param":null,"code":"request_too_large"}}"#;
+    let head = "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\nconnection: close";
+    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes()).await
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_all_was_sent_counts() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let engine = Some(format!("http://{}", listener.local_addr().unwrap()));
+    let stack = Stack::with(Options { engine, ..Default::default() }).await;
+    let large = chat(&format!(r#","x":"{}""#, "y".repeat(6 << 20)));
+    let ((status, error), sent) = tokio::join!(sealed_error(&stack, &large), early_refusal(listener));
+    assert_eq!((status, error["message"].as_str()), (413, Some("at most 16 MiB")));
+    sent.unwrap();
+}
+
+/// A body that sends `length` bytes and then nothing, and whether it has come so far.
+fn stuck(
+    length: usize,
+) -> (impl http_body::Body<Data = Bytes, Error = std::convert::Infallible>, Arc<AtomicBool>) {
+    let stuck = Arc::new(AtomicBool::new(false));
+    let (reached, mut left) = (Arc::clone(&stuck), Some(Bytes::from(vec![b' '; length])));
+    let stream = futures_util::stream::poll_fn(move |_| match left.take() {
+        Some(bytes) => Poll::Ready(Some(Ok(http_body::Frame::data(bytes)))),
+        None => {
+            reached.store(true, Ordering::SeqCst);
+            Poll::Pending
+        }
+    });
+    (http_body_util::StreamBody::new(stream), stuck)
+}
+
+#[tokio::test]
+async fn large_requests_share_a_budget_and_small_ones_do_not_need_it() {
+    const MIB: usize = 1 << 20;
+    let limits = Limits { body: 4 * MIB, buffered: 4 * MIB, ..Default::default() };
+    let stack = Stack::with(Options { limits, ..Default::default() }).await;
+    let (body, is_stuck) = stuck(7 * MIB / 2);
+    let uploading = tokio::spawn({
+        let worker = stack.worker.clone();
+        async move { worker.handle(Request::post(CHAT.path()).body(body).unwrap()).await }
+    });
+    wait_until("the upload is stuck", LIMIT, async || is_stuck.load(Ordering::SeqCst)).await;
+
+    let large = chat(&format!(r#","x":"{}""#, "y".repeat(3 * MIB / 2)));
+    let (request, _) = stack.seal(CHAT, None, large.as_bytes());
+    let refused = stack.send(request).await;
+    assert_eq!(refused.headers["retry-after"], "5");
+    let (status, error) = plain_error(&refused);
+    assert_eq!((status, error["code"].as_str()), (503, Some("worker_busy")));
+    assert_eq!(stack.ask(CHAT, &chat("")).await.0, StatusCode::OK);
+
+    uploading.abort();
+    assert!(uploading.await.unwrap_err().is_cancelled());
+    // the second one shows that the first has given back what it held
+    for _ in 0..2 {
+        assert_eq!(stack.ask(CHAT, &large).await.0, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_of_the_engine_is_an_error() {
+    let stack = Stack::start().await;
+    stack.stub.on(CHAT.path(), Reply::raw(307, "text/plain", ""));
+    let (status, error) = sealed_error(&stack, &chat("")).await;
+    assert_eq!((status, error["code"].as_str()), (502, Some("engine_error")));
+}
+
+#[tokio::test]
+async fn a_stream_that_falls_silent_ends_in_a_sealed_error() {
+    let timeouts = EngineTimeouts { answer: Duration::from_millis(200), ..Default::default() };
+    let stack = Stack::with(Options { timeouts, ..Default::default() }).await;
+    stack.stub.on(CHAT.path(), Reply::chat_stream(&["a", "b"], false).stalling_after(1));
+    let (request, opener) = stack.seal(CHAT, None, chat(r#","stream":true"#).as_bytes());
+    let answer = tokio::time::timeout(LIMIT, stack.send(request)).await.expect("it does not hang");
+    let text = answer.open_stream(CHAT, opener).unwrap();
+    assert!(text.contains("engine_broken"), "{text}");
+    wait_until("the engine is hung up on", LIMIT, async || stack.stub.abandoned() == 1).await;
 }

@@ -50,8 +50,9 @@ pub struct ApiError {
     pub param: Option<String>,
     /// For our log only.
     pub private: Option<String>,
-    /// Further headers of the answer, for example `Retry-After`.
-    pub headers: HeaderMap,
+    /// Further headers of the answer, for example `Retry-After`. Boxed: an error is part of most results, and a map is
+    /// larger than all the rest.
+    pub headers: Box<HeaderMap>,
 }
 
 impl ApiError {
@@ -64,7 +65,7 @@ impl ApiError {
             public: public.into(),
             param: None,
             private: None,
-            headers: HeaderMap::new(),
+            headers: Box::default(),
         }
     }
 
@@ -178,7 +179,7 @@ impl ApiError {
         };
         let mut response = Response::new(full(text));
         *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.clone();
+        *response.headers_mut() = (*self.headers).clone();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         response

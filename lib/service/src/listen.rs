@@ -1,4 +1,4 @@
-//! Opens listening sockets, with errors that say what to do. Does not accept connections: see [`crate::serve`].
+//! Opens listening sockets, with errors that say what to do. Does not accept connections: see [`crate::serve()`].
 
 use std::{io, net::SocketAddr};
 

@@ -107,6 +107,5 @@ fn prepare(served: &Served, request: &GenerateRequest) -> Result<Generation, Ref
         invalid(format!("The model's chat template refuses these messages: {detail}"))
     })?;
     // The template writes special tokens itself.
-    let encoding = served.tokenizer.encode_fast(prompt, false).map_err(Refusal::internal)?;
-    request.generation(served, encoding.get_ids().to_vec(), None)
+    request.generation(served, served.encode(prompt, false, "messages")?, None)
 }

@@ -91,10 +91,7 @@ pub(super) fn tokenize(
     param: &'static str,
 ) -> Result<Vec<Vec<u32>>, Refusal> {
     let invalid = |message: String| Refusal::bad_request("invalid_value", message).with_param(param);
-    let encode = |text: String| {
-        let encoding = served.tokenizer.encode_fast(text, true).map_err(Refusal::internal)?;
-        Ok(encoding.get_ids().to_vec())
-    };
+    let encode = |text: String| served.encode(text, true, param);
     let lists: Vec<Vec<u32>> = match prompt {
         Some(Prompt::Text(text)) => vec![encode(text)?],
         Some(Prompt::Texts(texts)) if texts.len() <= MAX_INPUTS => {

@@ -6,17 +6,19 @@ mod embeddings;
 mod request;
 mod stream;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, header};
+use privatemode_service::{BodyError, body::read_limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokenizers::Tokenizer;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -31,6 +33,8 @@ pub(crate) struct Served {
     pub(crate) name: String,
     pub(crate) task: Task,
     pub(crate) max_context: usize,
+    /// Longest text that one token can stand for, in bytes, where there is such a length.
+    pub(crate) longest_token: Option<usize>,
     pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) template: ChatTemplate,
     pub(crate) end_tokens: Vec<u32>,
@@ -115,6 +119,21 @@ impl Served {
         Err(Refusal::bad_request("unsupported_endpoint", message))
     }
 
+    /// Text to tokens. What cannot fit is refused by its length: tokenizers take seconds over megabytes.
+    fn encode(&self, text: String, special: bool, param: &'static str) -> Result<Vec<u32>, Refusal> {
+        let at_least = self.longest_token.map_or(0, |longest| text.len().div_ceil(longest));
+        if at_least > self.max_context {
+            let message = format!(
+                "This model's maximum context length is {} tokens. However, your request has at least {at_least} \
+                 input tokens. Please reduce the length of the input.",
+                self.max_context
+            );
+            return Err(Refusal::bad_request("context_length_exceeded", message).with_param(param));
+        }
+        let encoding = self.tokenizer.encode_fast(text, special).map_err(Refusal::internal)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
     /// Enqueues; one channel of events per piece of work.
     fn submit(&self, works: Vec<Work>) -> Result<Vec<UnboundedReceiver<Event>>, Refusal> {
         let (jobs, receivers) = works
@@ -144,9 +163,17 @@ async fn model(State(served): Shared, Path(id): Path<String>) -> Result<Response
     Ok(Json(served.model()).into_response())
 }
 
+/// What is read and thrown away of a body that is too large, and for how long.
+const MAX_DRAIN: u64 = 128 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+
 /// The JSON body, at most `max_body` bytes of it.
-async fn read_json<T: DeserializeOwned>(served: &Served, body: Body) -> Result<T, Refusal> {
-    let body: Bytes = privatemode_service::body::read_limited(body, served.max_body).await?;
+async fn read_json<T: DeserializeOwned>(served: &Served, mut body: Body) -> Result<T, Refusal> {
+    let read = read_limited(&mut body, served.max_body).await;
+    if matches!(read, Err(BodyError::TooLarge { .. })) {
+        drain(body).await;
+    }
+    let body = read?;
     if body.is_empty() {
         return Err(Refusal::bad_request("invalid_json", "The request has no body; send a JSON object."));
     }
@@ -154,6 +181,23 @@ async fn read_json<T: DeserializeOwned>(served: &Served, body: Body) -> Result<T
     serde_json::from_slice(&body).map_err(|error| {
         Refusal::bad_request("invalid_json", format!("The body is not a valid request: {error}."))
     })
+}
+
+/// Reads on to the end: a sender that writes its whole request before it reads would find the connection broken, and never
+/// learn why.
+async fn drain(body: Body) {
+    let mut left = MAX_DRAIN;
+    if body.size_hint().lower() > left {
+        return;
+    }
+    let mut pieces = body.into_data_stream();
+    let rest = async {
+        while let Some(Ok(piece)) = pieces.next().await {
+            let Some(less) = left.checked_sub(piece.len() as u64) else { return };
+            left = less;
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
 }
 
 /// Work that would hold up other connections: templates and tokenizers on long texts.

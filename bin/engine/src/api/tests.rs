@@ -43,6 +43,7 @@ fn serve(backend: Box<dyn Backend>) -> Arc<Served> {
         name: "tiny".to_owned(),
         task,
         max_context,
+        longest_token: crate::text::tokenizer::longest_token(&tokenizer),
         queue: Queue::start(backend, Arc::clone(&tokenizer), 1, Arc::clone(&metrics)).unwrap(),
         tokenizer,
         template: ChatTemplate::new(None, String::new(), String::new()).unwrap(),
@@ -382,4 +383,58 @@ async fn embeddings() {
     assert_eq!((status, &answer["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("input")));
     let (status, answer) = ask(&router, CHAT, hello(json!({}))).await;
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::BAD_REQUEST, &json!("unsupported_endpoint")));
+}
+
+/// A body of unannounced length, and how much of it was read.
+fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    let piece = bytes::Bytes::from(vec![b' '; 1 << 20]);
+    let stream = futures_util::stream::iter(0..count).map(move |_| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, std::io::Error>(piece.clone())
+    });
+    (Body::from_stream(stream), taken)
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_read_to_its_end_and_refused() {
+    let (body, taken) = pieces(20);
+    let response = send(&says(""), CHAT, body).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let error = json_of(response).await["error"].clone();
+    assert_eq!(error["code"], "request_too_large");
+    assert!(error["message"].as_str().unwrap().contains("1000 bytes"), "{error}");
+    assert_eq!(taken.load(Ordering::SeqCst), 20);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read_forever() {
+    let (body, taken) = pieces(usize::MAX);
+    assert_eq!(send(&says(""), CHAT, body).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(taken.load(Ordering::SeqCst) <= 130, "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_fit_is_refused_before_it_is_tokenized() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let backend =
+        Scripted { script: Vec::new(), vocabulary: VOCABULARY, max_context: 100, steps, gate: None, at: 0 };
+    let mut served = Arc::into_inner(serve(Box::new(backend))).unwrap();
+    served.max_body = 1 << 20;
+    let longest = served.longest_token.unwrap();
+    let router = router(Arc::new(served));
+    let long = "a".repeat(100 * longest + 1);
+    for (path, body, param) in [
+        (CHAT, json!({"messages": [{"role": "user", "content": long}]}), "messages"),
+        ("/v1/completions", json!({"prompt": long}), "prompt"),
+    ] {
+        let (status, answer) = ask(&router, path, body).await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (StatusCode::BAD_REQUEST, &json!("context_length_exceeded"))
+        );
+        assert_eq!(answer["error"]["param"], param);
+        assert!(answer["error"]["message"].as_str().unwrap().contains("at least 10"), "{answer}");
+    }
 }

@@ -3,7 +3,7 @@
 use candle_core::quantized::gguf_file::Value;
 use serde_json::json;
 use std::collections::HashMap;
-use tokenizers::Tokenizer;
+use tokenizers::{Tokenizer, models::ModelWrapper};
 
 use crate::error::LoadError;
 use crate::model::shape::Metadata;
@@ -16,6 +16,17 @@ pub(crate) fn from_json(bytes: &[u8]) -> Result<Tokenizer, LoadError> {
     tokenizer.with_truncation(None).map_err(failed)?;
     tokenizer.with_padding(None);
     Ok(tokenizer)
+}
+
+/// The longest text, in bytes, that one token can stand for. `None` where there is no such length: models that make one
+/// token of any unknown word, or skip what they do not know.
+pub(crate) fn longest_token(tokenizer: &Tokenizer) -> Option<usize> {
+    let ModelWrapper::BPE(model) = tokenizer.get_model() else { return None };
+    if model.unk_token.is_some() && model.fuse_unk && !model.byte_fallback {
+        return None;
+    }
+    // As written in the vocabulary, a token is never shorter than what it stands for.
+    tokenizer.get_vocab(true).keys().map(String::len).max().filter(|longest| *longest > 0)
 }
 
 /// GGUF token types (`tokenizer.ggml.token_type`).

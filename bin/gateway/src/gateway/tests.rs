@@ -401,3 +401,26 @@ async fn before_any_worker_answered_nothing_is_called_unknown() {
     assert_eq!(fresh.lease("demo", None, None).err(), Some(crate::workers::NoWorker::NotYetKnown));
     drop(harness);
 }
+
+#[tokio::test]
+async fn an_endless_attestation_is_not_held() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    *stub.attestation.lock().unwrap() = " ".repeat(5 << 20);
+    let answer =
+        harness.send(harness.request(Method::POST, "/privatemode/v1/attest"), body::full("{}")).await;
+    assert_error(answer, 502, "trusted_side_unreachable").await;
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_keys_shares_its_queries() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer pm-no"));
+    let keyring = &harness.parts.keyring;
+    let flood = futures_util::future::join_all((0..100).map(|_| keyring.authenticate_fresh(&headers)));
+    assert!(flood.await.iter().all(Result::is_err));
+    // all came while the first query ran, or before it: one more serves them all
+    assert!(keyring.looked_again() <= 2, "{}", keyring.looked_again());
+}

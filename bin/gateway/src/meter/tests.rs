@@ -93,3 +93,13 @@ fn implausible_counts_are_capped() {
 fn other_answers_are_not_looked_at() {
     assert_eq!(amounts("text/plain", r#"{"usage":{"prompt_tokens":1}}"#), tokens(0, 0));
 }
+
+#[test]
+fn an_event_that_is_too_large_does_not_undo_what_was_counted() {
+    let mut meter = Meter::Events(StreamUsage::new());
+    meter.push(b"data: {\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\ndata: ");
+    meter.push(&vec![b'x'; privatemode_wire::sse::DEFAULT_MAX_EVENT + 1]);
+    meter.push(b"\n\n");
+    let amounts = meter.amounts();
+    assert_eq!((amounts.prompt_tokens, amounts.completion_tokens), (7, 3));
+}

@@ -44,7 +44,7 @@ impl Connector {
             }
         };
         let stream = tokio::time::timeout(self.timeout, connecting).await??;
-        Ok(EngineIo(TokioIo::new(stream)))
+        Ok(EngineIo { stream: TokioIo::new(stream), deaf: false })
     }
 }
 
@@ -63,7 +63,31 @@ impl tower_service::Service<Uri> for Connector {
 }
 
 /// One connection to the engine.
-pub(super) struct EngineIo(TokioIo<Either<TcpStream, UnixStream>>);
+///
+/// An engine that refuses a request early (too large, no such model) answers and hangs up while we still send. Were that an
+/// error of the connection, its answer would be lost; so what it does not take any more is thrown away, and reading tells
+/// what it said, or that it said nothing.
+pub(super) struct EngineIo {
+    stream: TokioIo<Either<TcpStream, UnixStream>>,
+    /// The engine takes nothing any more.
+    deaf: bool,
+}
+
+impl EngineIo {
+    /// `length` is what a write would have taken.
+    fn written<T>(&mut self, written: Poll<io::Result<T>>, length: T) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        match written {
+            Poll::Ready(Err(error))
+                if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) =>
+            {
+                self.deaf = true;
+                Poll::Ready(Ok(length))
+            }
+            written => written,
+        }
+    }
+}
 
 impl Connection for EngineIo {
     fn connected(&self) -> Connected {
@@ -77,7 +101,7 @@ impl Read for EngineIo {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -87,19 +111,24 @@ impl Write for EngineIo {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        if self.deaf {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.written(flushed, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -107,6 +136,34 @@ impl Write for EngineIo {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, parts)
+        let length = parts.iter().map(|part| part.len()).sum();
+        if self.deaf {
+            return Poll::Ready(Ok(length));
+        }
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.written(written, length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_engine_said_before_it_hung_up_is_read() {
+        let (ours, mut engine) = UnixStream::pair().unwrap();
+        let io = EngineIo { stream: TokioIo::new(Either::Right(ours)), deaf: false };
+        let mut io = TokioIo::new(io);
+        io.write_all(b"the beginning").await.unwrap();
+        engine.write_all(b"too large").await.unwrap();
+        drop(engine);
+        io.write_all(b"the rest").await.unwrap();
+        io.write_all(b"and more").await.unwrap();
+        io.flush().await.unwrap();
+        let mut said = [0; 9];
+        io.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"too large");
     }
 }

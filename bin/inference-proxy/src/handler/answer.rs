@@ -14,7 +14,7 @@ use privatemode_wire::{
     message::{ResponseSealer, SealError},
 };
 
-use super::{OFF_THREAD, Worker, failure, sealable_json};
+use super::{Worker, failure, off_thread, sealable_json};
 use crate::stream::SealedStream;
 
 impl Worker {
@@ -36,6 +36,7 @@ impl Worker {
                 body,
                 endpoint,
                 sealer.into_stream(endpoint),
+                self.0.engine.patience(),
                 metrics.broken_streams(),
                 open,
             );
@@ -71,16 +72,12 @@ async fn seal_unary(
     mut sealer: ResponseSealer,
     body: Bytes,
 ) -> Result<(Result<Vec<u8>, SealError>, ResponseSealer), ApiError> {
-    let large = body.len() > OFF_THREAD;
+    let length = body.len();
     let seal = move || {
         let sealed = sealer.seal(endpoint, &body, &mut UnwrapErr(SysRng));
         (sealed, sealer)
     };
-    if large {
-        tokio::task::spawn_blocking(seal).await.map_err(|_| ApiError::internal("sealing an answer panicked"))
-    } else {
-        Ok(seal())
-    }
+    off_thread(length, seal).await
 }
 
 /// An error that only the client can read.

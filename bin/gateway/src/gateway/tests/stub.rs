@@ -34,6 +34,7 @@ pub(super) struct Stub {
     /// The streamed answer's body was dropped.
     pub(super) cancelled: Notify,
     pub(super) shutdown: Shutdown,
+    pub(super) attestation: Mutex<String>,
     models: String,
 }
 
@@ -52,6 +53,7 @@ impl Stub {
             feed: Mutex::new(Some(feed)),
             cancelled: Notify::new(),
             shutdown: Shutdown::new(),
+            attestation: Mutex::new(ATTESTATION.to_owned()),
             models: format!(r#"{{"object":"list","data":[{}]}}"#, entries.join(",")),
         });
         let service = {
@@ -70,7 +72,7 @@ impl Stub {
         let test = request.headers().get("x-test").map(|value| value.to_str().unwrap().to_owned());
         match (request.uri().path(), test.as_deref()) {
             ("/v1/models", _) => return json(self.models.clone()),
-            ("/attest", _) => return json(ATTESTATION.to_owned()),
+            ("/attest", _) => return json(self.attestation.lock().unwrap().clone()),
             // Closes the connection without an answer, after having begun to read.
             (_, Some("break")) => panic!("asked to break the connection"),
             _ => {}
