@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// AI inference whose operator cannot read the data.
 #[derive(Debug, Parser)]
-#[command(name = "privatemode", version, about, propagate_version = true)]
+#[command(name = "privatemode", version, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -58,6 +58,10 @@ pub(crate) struct Up {
         conflicts_with = "upstream"
     )]
     pub(crate) model: String,
+
+    /// Model hub to fetch from [default: the public one]
+    #[arg(long, env = "HF_ENDPOINT", value_name = "URL")]
+    pub(crate) hub_url: Option<String>,
 
     /// Use this OpenAI-compatible engine instead of the embedded one
     #[arg(long, env = "PRIVATEMODE_UPSTREAM", value_name = "URL")]

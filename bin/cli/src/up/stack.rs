@@ -59,6 +59,9 @@ async fn up(arguments: &Up) -> Result<()> {
         _ = interrupt.recv() => Ok(()),
     };
     let _ = fs::remove_file(directory.running());
+    if outcome.is_ok() && !arguments.json {
+        output::say("Stopping: open requests may finish. Ctrl-C again ends them.");
+    }
     stack.stop(&mut interrupt).await;
     outcome
 }
@@ -144,10 +147,13 @@ impl Stack<'_> {
         let mut arguments = Flags::new();
         arguments.text("--model", &self.arguments.model).text("--listen", &loopback(0));
         arguments.path("--cache-dir", &self.directory.models());
+        if let Some(hub) = &self.arguments.hub_url {
+            arguments.text("--hub-url", hub);
+        }
         // The engine may fetch a model: it alone gets the settings of the outer network.
         let network =
             ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"];
-        let settings = network.iter().chain(&["HF_TOKEN", "HF_ENDPOINT"]);
+        let settings = network.iter().chain(&["HF_TOKEN"]);
         let environment = settings.filter_map(|name| Some((*name, std::env::var_os(name)?))).collect();
         self.spawn("engine", arguments, environment)
     }
@@ -276,9 +282,6 @@ impl Stack<'_> {
     /// Stops what faces the user first, so that open requests finish through parts that still run.
     async fn stop(self, again: &mut tokio::signal::unix::Signal) {
         let quiet = self.arguments.json;
-        if !quiet {
-            output::say("Stopping: open requests may finish. Ctrl-C again ends them.");
-        }
         let drain = async {
             for part in self.parts.into_iter().rev() {
                 let name = part.name();
