@@ -92,6 +92,7 @@ pub(crate) fn admit(error: &AdmitError) -> ApiError {
         | AdmitError::MediaKind { member }
         | AdmitError::MediaShape { member } => answer.with_param(*member),
         AdmitError::StreamOptions => answer.with_param("stream_options"),
+        AdmitError::Stream => answer.with_param("stream"),
         AdmitError::Json(_) | AdmitError::Multipart(_) | AdmitError::TooDeep => answer,
     }
 }

@@ -58,6 +58,9 @@ pub enum AdmitError {
     /// `stream_options` is neither an object nor null.
     #[error("`stream_options` must be an object")]
     StreamOptions,
+    /// Engines that read `1` or `"true"` as true would stream what nobody asked to be metered.
+    #[error("`stream` must be true, false or null")]
+    Stream,
 }
 
 /// Checks an opened request.
@@ -77,6 +80,9 @@ pub fn check(endpoint: Endpoint, content_type: Option<&str>, body: &[u8]) -> Res
     let object = Object::parse(body).map_err(AdmitError::Json)?;
     if endpoint.requires_cache_salt() {
         check_salt(&object)?; // before the media: it is the cheaper check
+    }
+    if object.get("stream").is_some_and(|stream| !matches!(stream.raw, b"true" | b"false" | b"null")) {
+        return Err(AdmitError::Stream);
     }
     media::check(&object)
 }

@@ -136,3 +136,13 @@ fn usage_options_of_forms() {
     );
     assert_eq!(check(Endpoint::Transcriptions, kind, body.as_bytes()), Ok(()));
 }
+
+#[test]
+fn what_engines_might_read_as_true_is_no_stream() {
+    for stream in ["true", "false", "null"] {
+        assert_eq!(chat(&format!(",\"stream\":{stream}")), Ok(()));
+    }
+    for stream in ["1", "\"true\"", "\"on\"", "[]", "1.0"] {
+        assert_eq!(chat(&format!(",\"stream\":{stream}")), Err(AdmitError::Stream));
+    }
+}

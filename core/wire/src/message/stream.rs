@@ -22,7 +22,11 @@ use super::server::ResponseSealer;
 use crate::field::SealedField;
 use crate::json::{Document, Object};
 use crate::profile::Endpoint;
-use crate::sse::{Event, Framer, SseError};
+use crate::sse::{DEFAULT_MAX_EVENT, Event, Framer, SseError};
+
+/// Sealing writes each byte as two digits and adds a frame to each of a few members; what is sealed must still be an
+/// event that the other side, and the gateway, accept.
+pub(super) const MAX_SEALED_EVENT: usize = DEFAULT_MAX_EVENT / 2 - (64 << 10);
 
 /// Opens the events of one streamed response.
 pub struct StreamOpener {
@@ -150,7 +154,7 @@ pub struct StreamSealer {
 
 impl StreamSealer {
     pub(super) fn new(response: ResponseSealer, endpoint: Endpoint) -> StreamSealer {
-        StreamSealer { framer: Framer::new(), response, endpoint }
+        StreamSealer { framer: Framer::with_limit(MAX_SEALED_EVENT), response, endpoint }
     }
 
     /// Takes the next bytes of the engine's stream and appends the sealed events that are complete to `out`. After an error the

@@ -198,3 +198,17 @@ fn attack_a_line_that_only_some_clients_see() {
     let friendly = [": Grüße\n\n".as_bytes(), &sealed].concat();
     assert!(open_stream(CHAT, exchange().1, &friendly).is_ok());
 }
+
+#[test]
+fn an_event_that_would_be_too_long_once_sealed_is_refused_at_the_worker() {
+    let event = |length: usize| format!("data: {{\"id\":\"1\",\"choices\":\"{}\"}}\n\n", "x".repeat(length));
+    let seal = |text: &str| {
+        let (_, _, sealer) = exchange();
+        let mut out = Vec::new();
+        sealer.into_stream(CHAT).push(text.as_bytes(), &mut out, &mut TestRng::new(5)).map(|()| out)
+    };
+    let longest = seal(&event(super::super::stream::MAX_SEALED_EVENT - 64)).unwrap();
+    assert!(longest.len() < crate::sse::DEFAULT_MAX_EVENT, "{}", longest.len());
+    let refused = seal(&event(super::super::stream::MAX_SEALED_EVENT));
+    assert!(matches!(refused, Err(SealError::Sse(SseError::TooLong { .. }))), "{refused:?}");
+}
