@@ -27,6 +27,9 @@ pub struct Config {
     /// The secret service.
     #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000")]
     pub secret_service: Uri,
+    /// How many key exchanges an API key may begin in a minute; a proxy needs one in 45 minutes.
+    #[arg(long, value_name = "COUNT", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub exchanges_per_minute: u32,
     /// The certificate chain to serve clients with, PEM; read again when it changes. Without it: plain HTTP.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,

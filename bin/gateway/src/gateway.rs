@@ -4,6 +4,7 @@
 //!
 //! 1. path, method — nothing is done for what does not exist
 //! 2. API key — before any byte of the body is read
+//!    (an exchange of keys: the key's allowance)
 //! 3. one `Content-Type` at most — two readers must not see two documents
 //! 4. model, worker — before the body, so that a refusal costs nothing
 //! 5. size — by the announced length at once, else while the body streams
@@ -24,6 +25,7 @@ use privatemode_wire::header as names;
 use privatemode_wire::profile::Endpoint;
 
 use crate::exchange::{Exchange, Outcome};
+use crate::exchange_limit::ExchangeLimit;
 use crate::headers::{RequestId, foreign_id, mark_own};
 use crate::keyring::Keyring;
 use crate::ledger::Ledger;
@@ -44,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) coordinator: Origin,
     pub(crate) secret_service: Origin,
     pub(crate) manifest: ServedManifest,
+    pub(crate) exchange_limit: ExchangeLimit,
     pub(crate) metrics: Metrics,
 }
 
@@ -120,6 +123,9 @@ impl Parts {
         if route != Route::Manifest {
             let key = self.keyring.authenticate_fresh(request.headers()).await?;
             self.ledger.seen(&key);
+            if route == Route::Secret {
+                self.exchange_limit.admit(&key)?;
+            }
             record.key = Some(key);
         }
         if request.headers().get_all(header::CONTENT_TYPE).iter().count() > 1 {

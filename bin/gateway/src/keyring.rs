@@ -105,11 +105,6 @@ impl Keyring {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn looked_again(&self) -> u64 {
-        self.looks.load(Ordering::Acquire)
-    }
-
     /// Reads the keys again if any process has changed them.
     pub(crate) async fn refresh(&self) -> Result<(), DatabaseError> {
         let generation = generation(&self.accounts).await?;
@@ -236,6 +231,26 @@ mod tests {
         let new = Accounts::open(&path).await.unwrap().create_key("another process").await.unwrap();
         assert_eq!(keyring.authenticate_fresh(&bearer(new.key.reveal())).await, Ok(new.id));
         assert_eq!(keyring.authenticate_fresh(&bearer("pm-wrong")).await, Err(Denied::Unknown));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_wrong_keys_shares_one_query() {
+        use futures_util::FutureExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Accounts::open(dir.path().join("gateway.db")).await.unwrap();
+        let keyring = Keyring::load(Arc::new(accounts)).await.unwrap();
+        let wrong = bearer("pm-no");
+        let turn = keyring.refreshing.lock().await;
+        let mut flood =
+            futures_util::future::join_all((0..100).map(|_| Box::pin(keyring.authenticate_fresh(&wrong))));
+        // All of them wait for their turn before the first one gets it; a poll reaches some of them only.
+        for _ in 0..100 {
+            assert!((&mut flood).now_or_never().is_none());
+        }
+        drop(turn);
+        assert!(flood.await.iter().all(Result::is_err));
+        assert_eq!(keyring.looks.load(Ordering::Acquire), 1);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod config;
 mod connector;
 mod database;
 mod exchange;
+mod exchange_limit;
 mod forward;
 mod gateway;
 mod headers;

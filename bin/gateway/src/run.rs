@@ -12,6 +12,7 @@ use privatemode_service::{
 
 use crate::Config;
 use crate::accounts::Accounts;
+use crate::exchange_limit::ExchangeLimit;
 use crate::gateway::{Gateway, Parts};
 use crate::keyring::{Keyring, pause};
 use crate::ledger::Ledger;
@@ -50,6 +51,7 @@ async fn serve_until_shutdown(config: Config, process: Process) -> anyhow::Resul
         coordinator: Origin::coordinator(&config.mesh.coordinator.parse()?)?,
         secret_service: Origin::mesh(&config.secret_service, peer(&identity, SECRET_SERVICE))?,
         manifest: ServedManifest::new(identity.manifest().raw().to_vec()),
+        exchange_limit: ExchangeLimit::new(config.exchanges_per_minute),
         metrics: Metrics::new(registry.clone()),
     });
 

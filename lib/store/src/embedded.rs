@@ -12,9 +12,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{
-    Clock, GetError, MAX_ID_LEN, MAX_SECRET_LEN, PutError, SecretStore, StoreFuture, StoredSecret, Sweeper,
-};
+use crate::{Clock, GetError, MAX_ID_LEN, MAX_SECRET_LEN, PutError, SecretStore, StoreFuture, StoredSecret};
 
 /// A store of at most `capacity` live secrets in memory.
 pub struct Embedded {
@@ -46,12 +44,6 @@ impl Embedded {
     pub fn sweep(&self) -> usize {
         let now = self.clock.now();
         self.lock().sweep(now)
-    }
-
-    /// Sweeps every `interval` on the current tokio runtime until the guard or the store is dropped.
-    #[must_use = "sweeping ends when the guard is dropped"]
-    pub fn spawn_sweeper(self: &Arc<Self>, interval: Duration) -> Sweeper {
-        Sweeper::spawn(Arc::downgrade(self), interval)
     }
 
     /// Wipes the secret under `id`; says whether there was a live one.

@@ -6,7 +6,6 @@
 
 mod clock;
 mod embedded;
-mod sweeper;
 
 use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
 
@@ -14,7 +13,6 @@ use zeroize::Zeroizing;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
 pub use embedded::Embedded;
-pub use sweeper::Sweeper;
 
 /// The longest secret that a store takes, in bytes. Ours have 32.
 pub const MAX_SECRET_LEN: usize = 64;

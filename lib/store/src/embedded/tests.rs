@@ -69,23 +69,6 @@ async fn a_ttl_beyond_the_end_of_time_does_not_wrap() {
     assert!(store.get("b").await.unwrap().is_none());
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_sweeper_wipes_unasked_and_ends_with_its_guard() {
-    let (clock, store) = store(2);
-    store.put("a", b"1", HOUR).await.unwrap();
-    let sweeper = store.spawn_sweeper(Duration::from_secs(10));
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    assert_eq!(store.len(), 1);
-    clock.advance(HOUR);
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    assert_eq!(store.len(), 0);
-    drop(sweeper);
-    store.put("b", b"1", HOUR).await.unwrap();
-    clock.advance(HOUR);
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(store.len(), 1);
-}
-
 #[test]
 fn debug_shows_no_secret() {
     let found = StoredSecret { secret: Zeroizing::new(Box::from(*b"hunter2hunter2")), expires_in: HOUR };
