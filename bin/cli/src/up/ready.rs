@@ -60,7 +60,20 @@ mod tests {
 
     #[test]
     fn a_person_is_told_that_it_is_simulated_and_what_to_try() {
-        insta::assert_snapshot!(ready().describe(Some("privatemode-demo")));
+        let text = ready().describe(Some("privatemode-demo"));
+        for part in [
+            "SIMULATED evidence: no hardware protects anything here",
+            "endpoint     http://127.0.0.1:8080/v1",
+            "API key      pm-test",
+            "status page  http://127.0.0.1:8080/privatemode",
+            "curl -N http://127.0.0.1:8080/v1/chat/completions -H 'Authorization: Bearer pm-test'",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        // The line must work when it is pasted: its body is JSON.
+        let body = text.split("-d '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["model"], &body["stream"]), (&"privatemode-demo".into(), &true.into()));
     }
 
     #[test]
