@@ -1,7 +1,7 @@
 //! The gateway: API keys, relays, routing, usage. It is not trusted: it sees ciphertext, plain routing fields and token
 //! counts, never a prompt or an answer.
 //!
-//! For `privatemode keys` there is [`accounts`], which works on the database file beside a running gateway; [`run`] is the
+//! For `privatemode keys` there is [`accounts`], which works on the database file beside a running gateway; [`run()`] is the
 //! process.
 
 pub mod accounts;

@@ -69,7 +69,7 @@ pub(crate) struct Settings {
 }
 
 impl MeshArgs {
-    /// Adds everything that is wrong with these settings to `faults`, reading the files that they name. [`crate::join`]
+    /// Adds everything that is wrong with these settings to `faults`, reading the files that they name. [`crate::join()`]
     /// does it as well; a process calls this to report them together with its own faults.
     pub fn check(&self, faults: &mut Faults) {
         if let Err(mine) = self.settings() {

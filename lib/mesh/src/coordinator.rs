@@ -1,4 +1,4 @@
-//! Talks HTTP to the coordinator. Believes nothing that comes back: [`crate::join`] verifies it.
+//! Talks HTTP to the coordinator. Believes nothing that comes back: [`crate::join()`] verifies it.
 
 use std::time::Duration;
 

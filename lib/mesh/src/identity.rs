@@ -1,4 +1,4 @@
-//! The identity that [`crate::join`] gives a workload: its key, its certificate, and the mesh CA that it trusts. What
+//! The identity that [`crate::join()`] gives a workload: its key, its certificate, and the mesh CA that it trusts. What
 //! changes with a renewal is in one [`State`] that is swapped as a whole.
 
 use std::{

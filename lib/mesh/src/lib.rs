@@ -1,6 +1,6 @@
 //! A workload's identity in the deployment: quotes, joining, renewal, and mutual TLS between workloads.
 //!
-//! A workload verifies the coordinator before it tells it anything ([`join`]), proves itself by a quote over its key,
+//! A workload verifies the coordinator before it tells it anything ([`join()`]), proves itself by a quote over its key,
 //! and gets a certificate of the attested mesh CA. Peers are recognised by the workload names in that certificate,
 //! never by an address. Decides nothing about evidence itself (`privatemode-attest`, `privatemode-manifest`) and opens no
 //! sockets for others (`privatemode-service`). Specification: `attestation.md` §2, `protocol.md` §8.

@@ -3,6 +3,8 @@
 //! One binary, so that the stack is linked once. Each test starts what it needs on free ports and stops it by its
 //! process ID.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 #[path = "stack/canary.rs"]
 mod canary;
 #[path = "stack/clients.rs"]

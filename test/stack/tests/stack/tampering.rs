@@ -191,7 +191,7 @@ async fn a_changed_stream_ends_in_an_error() {
             Box::new(|stream| {
                 in_events(stream, |number, event| {
                     if number == 1 {
-                        event.flip("choices")
+                        event.flip("choices");
                     }
                 })
             }),
@@ -230,7 +230,7 @@ async fn a_changed_stream_ends_in_an_error() {
             Box::new(|stream| {
                 in_events(stream, |number, event| {
                     if number == 1 {
-                        event.rename("choices", "zzz")
+                        event.rename("choices", "zzz");
                     }
                 })
             }),
@@ -300,7 +300,7 @@ async fn a_changed_attestation_is_refused_and_nothing_is_sent() {
         (
             "old manifest",
             Box::new(in_document(|document| {
-                document["manifests"] = json!([STANDARD.encode(b"{\"Policies\":{}}")])
+                document["manifests"] = json!([STANDARD.encode(b"{\"Policies\":{}}")]);
             })),
             "another manifest than the expected one",
         ),
