@@ -225,7 +225,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, tokenizer.json and training.json")
     parser.add_argument("--init", type=Path, help="folder of an earlier run to go on from (its tokenizer and weights)")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--steps", type=int, default=3300)
+    parser.add_argument("--steps", type=int, default=5200)
     parser.add_argument("--tokens", type=int, default=1280, help="tokens in a batch")
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--threads", type=int, default=1)
