@@ -20,6 +20,18 @@ pub(crate) trait Aead: Sized {
 
     /// Checks and cuts off the tag and decrypts in place. After an error the buffer's content means nothing.
     fn open(&self, iv: [u8; IV_LENGTH], aad: &[u8], text: &mut Vec<u8>) -> Result<(), AeadError>;
+
+    /// Encrypts a slice in place and returns the tag, for texts that stand in the middle of a buffer.
+    fn seal_slice(
+        &self,
+        iv: [u8; IV_LENGTH],
+        aad: &[u8],
+        text: &mut [u8],
+    ) -> Result<[u8; TAG_LENGTH], AeadError>;
+
+    /// Checks the tag at the end of a slice and decrypts in place what stands before it. After an error the content
+    /// means nothing.
+    fn open_slice(&self, iv: [u8; IV_LENGTH], aad: &[u8], sealed: &mut [u8]) -> Result<(), AeadError>;
 }
 
 #[cfg(not(target_family = "wasm"))]
@@ -34,7 +46,7 @@ pub(crate) type PortableKey = portable::Key;
 mod native {
     use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-    use super::{Aead, AeadError, IV_LENGTH};
+    use super::{Aead, AeadError, IV_LENGTH, TAG_LENGTH};
     use crate::secret::Secret;
 
     pub(crate) struct Key(LessSafeKey);
@@ -62,6 +74,23 @@ mod native {
             text.truncate(length);
             Ok(())
         }
+
+        fn seal_slice(
+            &self,
+            iv: [u8; IV_LENGTH],
+            aad: &[u8],
+            text: &mut [u8],
+        ) -> Result<[u8; TAG_LENGTH], AeadError> {
+            let nonce = Nonce::assume_unique_for_key(iv);
+            let tag =
+                self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), text).map_err(|_| AeadError)?;
+            tag.as_ref().try_into().map_err(|_| AeadError)
+        }
+
+        fn open_slice(&self, iv: [u8; IV_LENGTH], aad: &[u8], sealed: &mut [u8]) -> Result<(), AeadError> {
+            let nonce = Nonce::assume_unique_for_key(iv);
+            self.0.open_in_place(nonce, Aad::from(aad), sealed).map(|_| ()).map_err(|_| AeadError)
+        }
     }
 }
 
@@ -71,7 +100,7 @@ mod portable {
     use aes_gcm::aes::Aes192;
     use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
 
-    use super::{Aead, AeadError, IV_LENGTH};
+    use super::{Aead, AeadError, IV_LENGTH, TAG_LENGTH};
     use crate::secret::Secret;
 
     pub(crate) enum Key {
@@ -107,6 +136,33 @@ mod portable {
                 Key::Aes128(key) => key.decrypt_in_place(iv, aad, text),
                 Key::Aes192(key) => key.decrypt_in_place(iv, aad, text),
                 Key::Aes256(key) => key.decrypt_in_place(iv, aad, text),
+            }
+            .map_err(|_| AeadError)
+        }
+
+        fn seal_slice(
+            &self,
+            iv: [u8; IV_LENGTH],
+            aad: &[u8],
+            text: &mut [u8],
+        ) -> Result<[u8; TAG_LENGTH], AeadError> {
+            let iv = &iv.into();
+            match self {
+                Key::Aes128(key) => key.encrypt_inout_detached(iv, aad, text.into()),
+                Key::Aes192(key) => key.encrypt_inout_detached(iv, aad, text.into()),
+                Key::Aes256(key) => key.encrypt_inout_detached(iv, aad, text.into()),
+            }
+            .map(Into::into)
+            .map_err(|_| AeadError)
+        }
+
+        fn open_slice(&self, iv: [u8; IV_LENGTH], aad: &[u8], sealed: &mut [u8]) -> Result<(), AeadError> {
+            let (text, tag) = sealed.split_last_chunk_mut::<TAG_LENGTH>().ok_or(AeadError)?;
+            let (iv, tag) = (&iv.into(), &(*tag).into());
+            match self {
+                Key::Aes128(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),
+                Key::Aes192(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),
+                Key::Aes256(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),
             }
             .map_err(|_| AeadError)
         }

@@ -1,7 +1,7 @@
-//! The bytes between client and server: what is sealed, how, and in which order (protocol.md, sections 2 to 7).
+//! The bytes between client and server: what is sealed, how, and in which order (protocol.md, sections 2 to 7 and 9).
 //!
 //! Pure: no sockets, files, clock or operating-system randomness; whoever needs randomness passes it in. Builds
-//! for wasm32. Sealed bodies (section 9) are not here yet.
+//! for wasm32.
 //!
 //! Without the feature `cipher` nothing in this crate can hold a secret or open a body: that is what the gateway
 //! is built with. With it:
@@ -10,6 +10,8 @@
 //! client   RequestSealer ──finish──▶ ResponseOpener ──into_stream──▶ StreamOpener
 //! server   RequestOpener ──finish──▶ ResponseSealer ──into_stream──▶ StreamSealer
 //! ```
+//!
+//! is the field cipher ([`message`]); [`stream`] is the sealed body, with types of its own.
 
 pub mod error_body;
 pub mod header;
@@ -19,6 +21,7 @@ pub mod multipart;
 pub mod profile;
 pub mod shard_key;
 pub mod sse;
+pub mod stream;
 pub mod usage;
 
 #[cfg(feature = "cipher")]
@@ -33,6 +36,10 @@ mod field;
 pub mod message;
 #[cfg(feature = "cipher")]
 pub mod ocsp;
+#[cfg(feature = "cipher")]
+pub mod receipt;
+#[cfg(feature = "cipher")]
+pub mod replay;
 #[cfg(feature = "cipher")]
 pub mod salt;
 #[cfg(feature = "cipher")]

@@ -2,8 +2,8 @@
 //!
 //! The whole body is needed: parts are counted in the order of their names, so the last one may come first. What is limited on
 //! purpose, because two readers of one form must never disagree: the body begins with the delimiter (no preamble) and ends
-//! with the closing one (no epilogue); line ends are CRLF; every part is `form-data` with a plain `name` (no RFC 5987
-//! `name*`); no transfer encodings; no nested multipart; the boundary occurs nowhere else. Of a part's headers only name, and
+//! with the closing one (no epilogue); line ends are CRLF; every part is `form-data` with a plain `name` (no `name*` of
+//! RFC 5987, no `name*0` of RFC 2231); names are UTF-8, and no parameter of the content type says otherwise; no transfer encodings; no nested multipart; the boundary occurs nowhere else. Of a part's headers only name, and
 //! whether it is a file, survive: on the wire a file is named after its part (its real name is private) and typed
 //! `application/octet-stream`. Repeated names keep their order; old peers keep only the first of them. protocol.md, section 3.
 
@@ -19,8 +19,8 @@ pub enum MultipartError {
     /// The content type is not `multipart/form-data`.
     #[error("the content type is not multipart/form-data")]
     NotMultipart,
-    /// No `boundary`, or not one of 1 to 70 allowed characters.
-    #[error("the content type has no valid boundary")]
+    /// No `boundary`, or not one of 1 to 70 allowed characters, or a parameter that lets two readers see two forms.
+    #[error("the content type has no valid boundary, or parameters beside it other than charset=utf-8")]
     Boundary,
     /// The body does not begin with the delimiter.
     #[error("the form does not begin with its boundary")]
@@ -189,11 +189,17 @@ pub fn boundary(content_type: &str) -> Result<String, MultipartError> {
         return Err(MultipartError::NotMultipart);
     }
     let parameters = parse_parameters(parameters).ok_or(MultipartError::Boundary)?;
-    let mut boundaries =
-        parameters.into_iter().filter(|(name, _)| name == "boundary").map(|(_, value)| value);
-    let (Some(boundary), None) = (boundaries.next(), boundaries.next()) else {
-        return Err(MultipartError::Boundary);
-    };
+    let mut found = None;
+    for (name, value) in parameters {
+        match name.as_str() {
+            "boundary" if found.is_none() => found = Some(value),
+            "charset" if value.eq_ignore_ascii_case("utf-8") => {}
+            // Engines decode the names of fields by `charset`: in UTF-7, `+AHM-tream` is `stream`. And they join RFC 2231's
+            // pieces: `boundary*0=x` replaces `boundary`.
+            _ => return Err(MultipartError::Boundary),
+        }
+    }
+    let boundary = found.ok_or(MultipartError::Boundary)?;
     // RFC 2046 §5.1.1: 1 to 70 characters from a set, not ending with white space.
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b);
     let valid = (1..=MAX_BOUNDARY).contains(&boundary.len())
@@ -241,7 +247,10 @@ fn parse_disposition(value: &str) -> Option<(String, Option<String>)> {
         let slot = match parameter.as_str() {
             "name" => &mut name,
             "filename" => &mut file_name,
-            "name*" => return None,
+            // RFC 2231 in all its forms: whoever joins `name*0` and `name*1` reads another name than `name`.
+            other if other.starts_with("name*") || other.starts_with("filename*") && other != "filename*" => {
+                return None;
+            }
             // RFC 7578 §4.2: must not be used, but some do next to `filename`. Either says that this is a file.
             "filename*" => {
                 file_name = file_name.or(Some(value));

@@ -3,6 +3,10 @@
 //! Works on sealed and on opened documents alike, and is lenient: what it cannot read counts as absent. The figures are the
 //! worker's word through an untrusted gateway, good for metering only. protocol.md, section 3 (plain lists).
 
+mod document;
+
+pub use document::DocumentUsage;
+
 use crate::json::Object;
 use crate::sse::{Framer, SseError};
 
@@ -53,6 +57,18 @@ pub fn parse(document: &[u8]) -> Option<Usage> {
     let mut result = usage.as_ref().map(of_member).unwrap_or_default();
     result.audio_seconds = result.audio_seconds.max(duration.unwrap_or(0));
     Some(result)
+}
+
+/// An event's own usage, or that of the answer within it: `response` of the Responses API, `message` of Anthropic's first
+/// event. Only where the event is opened: sealed, both are strings.
+fn of_event(data: &[u8]) -> Option<Usage> {
+    let own = parse(data);
+    let object = Object::parse(data).ok()?;
+    let inner = ["response", "message"].iter().find_map(|name| parse(object.get(name)?.raw));
+    match (own, inner) {
+        (Some(own), Some(inner)) => Some(own.merge(inner)),
+        (own, inner) => own.or(inner),
+    }
 }
 
 fn of_member(usage: &Object<'_>) -> Usage {
@@ -113,7 +129,7 @@ impl StreamUsage {
             let data = event.data().unwrap_or_default();
             let may_have = |name: &str| memchr::memmem::find(&data, name.as_bytes()).is_some();
             if (may_have("usage") || may_have("duration"))
-                && let Some(found) = parse(&data)
+                && let Some(found) = of_event(&data)
             {
                 *usage = Some(usage.unwrap_or_default().merge(found));
             }
@@ -179,6 +195,21 @@ mod tests {
             parse(br#"{"usage":{"prompt_tokens":-1,"completion_tokens":"x","total_tokens":1e400}}"#),
             Some(Usage::default())
         );
+    }
+
+    #[test]
+    fn the_answer_within_an_event_counts() {
+        let mut stream = StreamUsage::new();
+        for event in [
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+            r#"{"type":"message_delta","usage":{"output_tokens":3}}"#,
+            r#"{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":4}}}"#,
+            r#"{"response":"usage sealed"}"#,
+        ] {
+            stream.push(format!("data: {event}\n\n").as_bytes()).unwrap();
+        }
+        let expected = Usage { prompt_tokens: 5, completion_tokens: 4, total_tokens: 9, ..Usage::default() };
+        assert_eq!(stream.usage(), Some(expected));
     }
 
     #[test]

@@ -39,6 +39,11 @@ fn boundaries() {
         "multipart/form-data; boundary=a; boundary=b",
         "multipart/form-data; boundary=ä",
         "multipart/form-data; boundary=\"a",
+        // Engines decode names by it, or put the pieces together: to them it is another form.
+        "multipart/form-data; boundary=a; charset=utf-7",
+        "multipart/form-data; boundary=a; charset*=''utf-7",
+        "multipart/form-data; boundary=a; boundary*0=b",
+        "multipart/form-data; boundary=a; boundary*=''b",
     ] {
         assert_eq!(boundary(text), Err(MultipartError::Boundary), "{text}");
     }
@@ -72,6 +77,10 @@ fn strictness() {
         "Content-Disposition: form-data; name=\"\"",
         "Content-Disposition: form-data; name=a; name=b",
         "Content-Disposition: form-data; name*=utf-8''a",
+        // RFC 2231: to who joins the pieces this is `stream`.
+        "Content-Disposition: form-data; name=a; name*0=str; name*1=eam",
+        "Content-Disposition: form-data; name=a; name*0*=''stream",
+        "Content-Disposition: form-data; name=a; filename*0=b",
         "Content-Disposition: form-data; name=\"a",
         "Content-Disposition: form-data; name=\"a\"b",
         "Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b",

@@ -1,0 +1,66 @@
+use super::*;
+use crate::stream::CanonicalError;
+use crate::usage::Usage;
+
+#[test]
+fn salts_have_one_spelling() {
+    let text = format!(":{}=:", "A".repeat(43));
+    let salt = RequestSalt::parse_header(&text).unwrap();
+    assert_eq!(salt.as_bytes(), &[0; 32]);
+    assert_eq!(salt.to_header(), text);
+    let a = |count| "A".repeat(count);
+    for (bad, error) in [
+        (String::new(), SaltError::Length { length: 0 }),
+        (format!(":{}:", a(43)), SaltError::Length { length: 45 }),
+        (format!(" {text}"), SaltError::Length { length: 47 }),
+        (format!("{text};a"), SaltError::Length { length: 48 }),
+        (format!("A{}=:", a(43)), SaltError::Colons),
+        (format!(":{}=A", a(43)), SaltError::Colons),
+        (format!(":{}:", a(44)), SaltError::Base64),
+        (format!(":{}==:", a(42)), SaltError::Base64),
+        (format!(":{}B=:", a(42)), SaltError::Base64),
+        (format!(":{} =:", a(42)), SaltError::Base64),
+        (format!(":{}_=:", a(42)), SaltError::Base64),
+    ] {
+        assert_eq!(RequestSalt::parse_header(&bad), Err(error.clone()), "{bad}");
+        assert_eq!(ResponseSalt::parse_header(&bad), Err(error), "{bad}");
+    }
+}
+
+#[test]
+fn content_types() {
+    assert!(is_sealed("application/vnd.privatemode.encrypted-body"));
+    assert!(is_sealed("Application/VND.privatemode.encrypted-body"));
+    assert!(!is_sealed("application/vnd.privatemode.encrypted-body; x=1"));
+    assert!(!is_sealed("application/json"));
+}
+
+#[test]
+fn counts_have_one_spelling() {
+    for (text, count) in [("0", 0), ("1", 1), ("18446744073709551615", u64::MAX)] {
+        assert_eq!(parse_count(text), Some(count));
+    }
+    for text in ["", "-1", "+1", "01", "1.0", "1e3", " 1", "18446744073709551616"] {
+        assert_eq!(parse_count(text), None, "{text}");
+    }
+}
+
+#[test]
+fn usage_headers() {
+    let usage = Usage {
+        prompt_tokens: 7,
+        completion_tokens: 9,
+        total_tokens: 16,
+        cached_tokens: 4,
+        audio_seconds: 0,
+    };
+    let text =
+        r#"{"audio_seconds":0,"cached_tokens":4,"completion_tokens":9,"prompt_tokens":7,"total_tokens":16}"#;
+    assert_eq!(usage_header(usage), text);
+    assert_eq!(parse_usage(text), Ok(usage));
+    let error = |text: &str| parse_usage(text).unwrap_err().0;
+    assert_eq!(error(&text.replace(",\"t", ", \"t")), CanonicalError::NotCanonical);
+    assert!(matches!(error(&text.replace("\"prompt_tokens\":7,", "")), CanonicalError::Json { .. }));
+    assert!(matches!(error(&text.replace('}', ",\"x\":1}")), CanonicalError::Json { .. }));
+    assert_eq!(error(&" ".repeat(513)), CanonicalError::TooLong { length: 513, max: 512 });
+}
