@@ -13,16 +13,22 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::expect_used, clippy::panic)
 )]
 
-pub mod ecdsa;
+pub mod azure;
+pub mod encoding;
+pub mod gpu;
 mod kind;
 pub mod mesh;
 mod report_data;
+pub mod signature;
 pub mod simulated;
+pub mod snp;
+pub mod tdx;
 mod time;
 mod verified;
+pub mod x509;
 
 pub use kind::{EvidenceKind, UnknownEvidenceKind};
 pub use report_data::{ReportData, ReportDataLength};
 pub use simulated::SimulatedAllowed;
 pub use time::UnixTime;
-pub use verified::Verified;
+pub use verified::{CarriesReportData, Genuine, ReportDataMismatch, Verified};

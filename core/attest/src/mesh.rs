@@ -8,11 +8,11 @@ mod ca;
 mod certificate;
 mod leaf;
 
+pub use crate::x509::{CertificateError, MAX_CERTIFICATE};
 pub use ca::{MeshCa, MeshCaError};
-pub use certificate::{CertificateError, MAX_CERTIFICATE};
 pub use leaf::{LeafError, San, VerifiedMeshCertificate, WORKLOAD_SECRET_ID_OID};
 
-pub use crate::ecdsa::SignatureError;
+pub use crate::signature::SignatureError;
 
 #[cfg(test)]
 mod tests;

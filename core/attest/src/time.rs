@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use x509_cert::der::DateTime;
+
 /// Seconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub u64);
@@ -25,8 +27,51 @@ impl UnixTime {
     }
 }
 
+impl UnixTime {
+    /// Reads a time in the one form that the vendors' documents have, `2026-05-12T00:00:00Z`: UTC, whole seconds.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<DateTime>().ok().map(|date| Self(date.unix_duration().as_secs()))
+    }
+}
+
+/// As RFC 3339: `2026-05-12T00:00:00Z`. Beyond the year 9999, which no document of ours reaches, the seconds.
 impl fmt::Display for UnixTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} s after the Unix epoch", self.0)
+        match DateTime::from_unix_duration(core::time::Duration::from_secs(self.0)) {
+            Ok(date) => write!(f, "{date}"),
+            Err(_) => write!(f, "{} s after 1970-01-01T00:00:00Z", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read_and_written_alike() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2024-02-29T23:59:59Z", 1_709_251_199),
+            ("2026-05-12T00:00:00Z", 1_778_544_000),
+        ] {
+            assert_eq!(UnixTime::parse_rfc3339(text), Some(UnixTime(seconds)));
+            assert_eq!(UnixTime(seconds).to_string(), text);
+        }
+        assert_eq!(UnixTime(u64::MAX).to_string(), "18446744073709551615 s after 1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for text in [
+            "",
+            "2026-05-12",
+            "2026-05-12T00:00:00",
+            "2026-05-12T00:00:00+00:00",
+            "2026-02-30T00:00:00Z",
+            "2026-05-12t00:00:00z",
+        ] {
+            assert_eq!(UnixTime::parse_rfc3339(text), None, "{text}");
+        }
     }
 }

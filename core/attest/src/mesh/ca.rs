@@ -2,14 +2,12 @@
 
 use thiserror::Error;
 use x509_cert::der::pem;
-use x509_cert::name::Name;
 
-use super::certificate::{
-    BASIC_CONSTRAINTS, CertificateError, EXTENDED_KEY_USAGE, KEY_USAGE, MAX_CERTIFICATE, Parsed,
-};
+use super::certificate::{self, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, KEY_USAGE};
 use super::leaf::{self, LeafError, VerifiedMeshCertificate};
 use crate::UnixTime;
-use crate::ecdsa::{PublicKey, SignatureError};
+use crate::signature::{PublicKey, SignatureError};
+use crate::x509::{Certificate, CertificateError, MAX_CERTIFICATE};
 
 /// Base64 is a third longer, and PEM has lines and a frame.
 const MAX_PEM: usize = 2 * MAX_CERTIFICATE;
@@ -20,11 +18,7 @@ const MAX_PEM: usize = 2 * MAX_CERTIFICATE;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MeshCa {
     pem: String,
-    der: Vec<u8>,
-    pub(super) subject: Name,
-    pub(super) key: PublicKey,
-    not_before: UnixTime,
-    not_after: UnixTime,
+    pub(super) certificate: Certificate,
 }
 
 /// Why bytes are no mesh CA.
@@ -74,25 +68,22 @@ impl MeshCa {
     /// Reads the one certificate in `pem` and checks that it is a self-signed CA.
     pub fn parse_pem(pem: impl AsRef<[u8]>) -> Result<Self, MeshCaError> {
         let (text, der) = decode_pem(pem.as_ref())?;
-        let unusable = |source| MeshCaError::Certificate { source };
-        let parsed =
-            Parsed::parse(&der, &[KEY_USAGE, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE]).map_err(unusable)?;
-        if !parsed.is_ca().map_err(unusable)? {
+        let certificate = certificate::parse(&der, &[KEY_USAGE, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE])
+            .map_err(|source| MeshCaError::Certificate { source })?;
+        if !certificate.is_ca() {
             return Err(MeshCaError::NotACa);
         }
         // RFC 5280 §4.2.1.9: "If the cA boolean is asserted and the key usage extension is present, the keyCertSign bit MUST be asserted"
-        if parsed.key_usage().map_err(unusable)?.is_some_and(|usage| !usage.key_cert_sign()) {
+        if certificate.key_usage().is_some_and(|usage| !usage.key_cert_sign()) {
             return Err(MeshCaError::KeyUsage);
         }
-        let signed = parsed.certificate.tbs_certificate();
-        if signed.issuer() != signed.subject() {
+        if !certificate.is_self_issued() {
             return Err(MeshCaError::NotSelfIssued);
         }
-        parsed.verify_signature(&parsed.key).map_err(|source| MeshCaError::Signature { source })?;
-        let (not_before, not_after) = parsed.validity();
-        let subject = signed.subject().clone();
-        let key = parsed.key;
-        Ok(Self { pem: text, der, subject, key, not_before, not_after })
+        certificate
+            .verify_signature(certificate.public_key())
+            .map_err(|source| MeshCaError::Signature { source })?;
+        Ok(Self { pem: text, certificate })
     }
 
     /// Verifies a workload's certificate: signed by this CA, valid `now`, for client and server use.
@@ -102,11 +93,12 @@ impl MeshCa {
 
     /// Checks that the CA is valid `now`.
     pub fn check_validity(&self, now: UnixTime) -> Result<(), LeafError> {
-        if now < self.not_before {
-            return Err(LeafError::CaNotYetValid { not_before: self.not_before, now });
+        let (not_before, not_after) = self.validity();
+        if now < not_before {
+            return Err(LeafError::CaNotYetValid { not_before, now });
         }
-        if now > self.not_after {
-            return Err(LeafError::CaExpired { not_after: self.not_after, now });
+        if now > not_after {
+            return Err(LeafError::CaExpired { not_after, now });
         }
         Ok(())
     }
@@ -118,17 +110,17 @@ impl MeshCa {
 
     /// The certificate in DER.
     pub fn der(&self) -> &[u8] {
-        &self.der
+        self.certificate.der()
     }
 
     /// The CA's key.
     pub fn public_key(&self) -> &PublicKey {
-        &self.key
+        self.certificate.public_key()
     }
 
     /// First and last second of its validity.
     pub fn validity(&self) -> (UnixTime, UnixTime) {
-        (self.not_before, self.not_after)
+        (self.certificate.not_before(), self.certificate.not_after())
     }
 }
 

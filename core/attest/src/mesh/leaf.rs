@@ -8,11 +8,10 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{ExtendedKeyUsage, SubjectAltName};
 
 use super::ca::MeshCa;
-use super::certificate::{
-    BASIC_CONSTRAINTS, CertificateError, EXTENDED_KEY_USAGE, KEY_USAGE, Parsed, SUBJECT_ALT_NAME,
-};
+use super::certificate::{self, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, KEY_USAGE, SUBJECT_ALT_NAME};
 use crate::UnixTime;
-use crate::ecdsa::{PublicKey, SignatureError};
+use crate::signature::{PublicKey, SignatureError};
+use crate::x509::{Certificate, CertificateError};
 
 /// Extension with the workload secret ID: a DER OCTET STRING that holds the ID as text.
 pub const WORKLOAD_SECRET_ID_OID: &str = "1.3.9901.3.1";
@@ -122,24 +121,24 @@ pub(super) fn verify(
     let unusable = |source| LeafError::Certificate { source };
     // step 1: size, DER, version, algorithms, no critical extension that is not understood
     let understood = [KEY_USAGE, SUBJECT_ALT_NAME, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE, WORKLOAD_SECRET_ID];
-    let leaf = Parsed::parse(leaf_der, &understood).map_err(unusable)?;
+    let leaf = certificate::parse(leaf_der, &understood).map_err(unusable)?;
     // step 2: issued by our CA, by name; tells "another deployment" from "forged"
-    if leaf.certificate.tbs_certificate().issuer() != &ca.subject {
+    if leaf.issuer_der() != ca.certificate.subject_der() {
         return Err(LeafError::Issuer);
     }
     // step 3: signed by our CA; everything below is the CA's word
-    leaf.verify_signature(&ca.key).map_err(|source| LeafError::Signature { source })?;
+    leaf.verify_signature(ca.public_key()).map_err(|source| LeafError::Signature { source })?;
     // step 4: RFC 5280 §6.1.3(a)(2): "The certificate validity period includes the current time."
     let (not_before, not_after) = check_time(ca, &leaf, now)?;
     // step 5: a workload, not a CA below ours
-    if leaf.is_ca().map_err(unusable)? {
+    if leaf.is_ca() {
         return Err(LeafError::IsCa);
     }
     // step 6: made for signatures, as client and as server
-    if leaf.key_usage().map_err(unusable)?.is_some_and(|usage| !usage.digital_signature()) {
+    if leaf.key_usage().is_some_and(|usage| !usage.digital_signature()) {
         return Err(LeafError::KeyUsage);
     }
-    let purposes = leaf.extension::<ExtendedKeyUsage>(EXTENDED_KEY_USAGE).map_err(unusable)?;
+    let purposes = leaf.typed_extension::<ExtendedKeyUsage>(EXTENDED_KEY_USAGE).map_err(unusable)?;
     if !purposes
         .is_some_and(|ExtendedKeyUsage(list)| list.contains(&SERVER_AUTH) && list.contains(&CLIENT_AUTH))
     {
@@ -148,7 +147,13 @@ pub(super) fn verify(
     // step 7: who it is
     let sans = names(&leaf)?;
     let workload_secret_id = secret_id(&leaf)?;
-    Ok(VerifiedMeshCertificate { key: leaf.key, sans, workload_secret_id, not_before, not_after })
+    Ok(VerifiedMeshCertificate {
+        key: leaf.public_key().clone(),
+        sans,
+        workload_secret_id,
+        not_before,
+        not_after,
+    })
 }
 
 impl VerifiedMeshCertificate {
@@ -192,9 +197,9 @@ impl VerifiedMeshCertificate {
     }
 }
 
-fn check_time(ca: &MeshCa, leaf: &Parsed<'_>, now: UnixTime) -> Result<(UnixTime, UnixTime), LeafError> {
+fn check_time(ca: &MeshCa, leaf: &Certificate, now: UnixTime) -> Result<(UnixTime, UnixTime), LeafError> {
     ca.check_validity(now)?;
-    let (not_before, not_after) = leaf.validity();
+    let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
     if now < not_before {
         return Err(LeafError::NotYetValid { not_before, now });
     }
@@ -204,9 +209,9 @@ fn check_time(ca: &MeshCa, leaf: &Parsed<'_>, now: UnixTime) -> Result<(UnixTime
     Ok((not_before, not_after))
 }
 
-fn names(leaf: &Parsed<'_>) -> Result<Vec<San>, LeafError> {
+fn names(leaf: &Certificate) -> Result<Vec<San>, LeafError> {
     let names = leaf
-        .extension::<SubjectAltName>(SUBJECT_ALT_NAME)
+        .typed_extension::<SubjectAltName>(SUBJECT_ALT_NAME)
         .map_err(|source| LeafError::Certificate { source })?;
     let SubjectAltName(names) = names.ok_or(LeafError::NoName)?;
     if names.is_empty() {
@@ -231,9 +236,9 @@ fn address(octets: &[u8]) -> Result<IpAddr, LeafError> {
     <[u8; 16]>::try_from(octets).map(IpAddr::from).map_err(|_| LeafError::UnsupportedName)
 }
 
-fn secret_id(leaf: &Parsed<'_>) -> Result<Option<String>, LeafError> {
+fn secret_id(leaf: &Certificate) -> Result<Option<String>, LeafError> {
     let id = leaf
-        .extension::<OctetString>(WORKLOAD_SECRET_ID)
+        .typed_extension::<OctetString>(WORKLOAD_SECRET_ID)
         .map_err(|source| LeafError::Certificate { source })?;
     id.map(|octets| String::from_utf8(octets.into_bytes().into()))
         .transpose()

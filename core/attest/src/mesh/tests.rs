@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::UnixTime;
-use crate::ecdsa::PublicKeyError;
+use crate::signature::PublicKeyError;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const HOUR: u64 = 3600;
