@@ -1,16 +1,29 @@
 //! Genuine evidence and a manifest in; which workload it is, or why not, out.
 //!
 //! Both appraisals, of a coordinator by a client and of a workload by a coordinator, go through one function, so that there
-//! is one list of steps. SNP and TDX are refused with a name of their own until their verification is there.
+//! is one list of steps: decode, genuine, bound to what we asked, accepted by an entry of the manifest, and which policy.
+
+mod entries;
+mod error;
+mod evidence;
+mod simulated;
+pub mod snp;
+mod step;
+pub mod tdx;
 
 use privatemode_attest::{EvidenceKind, ReportData, UnixTime};
-use thiserror::Error;
+
+pub use entries::{Appraisal, EntryReport, appraise_snp, appraise_tdx};
+pub use error::{AppraiseError, EntryRefusal, Refusal, Refusals};
+pub use evidence::EvidenceReport;
+pub(crate) use step::chain;
+pub use step::{StepReport, Values, Verdict};
 
 use crate::digest::PolicyHash;
 use crate::model::{Manifest, PolicyEntry};
-use crate::verify::VerifyOptions;
+use crate::options::VerifyOptions;
 
-/// A workload whose evidence the manifest accepts. Only [`appraise_workload`] makes one.
+/// A workload whose evidence the manifest accepts. Only an appraisal makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Workload {
@@ -20,69 +33,18 @@ pub struct Workload {
     pub entry: PolicyEntry,
 }
 
-/// Why evidence is not acceptable under a manifest.
-#[derive(Debug, Error)]
-pub enum AppraiseError {
-    /// The manifest has no reference values for this kind of evidence.
-    #[error(
-        "the evidence is {kind}, but the manifest has no reference values for it: the workload runs on another platform than the manifest allows"
-    )]
-    PlatformNotInManifest {
-        /// Kind of the evidence.
-        kind: EvidenceKind,
-    },
-    /// The manifest is incomplete.
-    #[error("the manifest lacks required reference values: {}. Fill them in; without them nothing can be checked", .names.join(", "))]
-    ReferenceValueMissing {
-        /// Paths in the manifest.
-        names: Vec<String>,
-    },
-    /// This version cannot verify this kind of evidence.
-    #[error("this version cannot verify {kind} evidence yet, and so trusts none; use a newer version")]
-    PlatformNotSupported {
-        /// Kind of the evidence.
-        kind: EvidenceKind,
-    },
-    /// The build cannot accept simulated evidence.
-    #[error(
-        "the deployment is SIMULATED, protected by no hardware, and this build refuses that in any case; connect to a real deployment, or use a development build"
-    )]
-    SimulatedNotBuilt,
-    /// Nobody asked to accept simulated evidence.
-    #[error(
-        "the deployment is SIMULATED, protected by no hardware; for development only, it can be accepted with --danger-simulated"
-    )]
-    SimulatedNotAllowed,
-    /// The evidence was made for something else.
-    #[error(
-        "the evidence was made for another nonce, manifest, key or CA than these: it is replayed, or something was exchanged on the way. Try again; if it persists, somebody in between is at work"
-    )]
-    ReportDataMismatch,
-    /// The evidence is not genuine.
-    #[error("the {kind} evidence is not genuine")]
-    Evidence {
-        /// Kind of the evidence.
-        kind: EvidenceKind,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The platform's reference values do not list the host data.
-    #[error("the evidence claims policy {got}, which the manifest's reference values do not allow")]
-    HostDataNotAllowed {
-        /// The policy hash in the evidence.
-        got: PolicyHash,
-    },
-    /// The workload is not in the manifest.
-    #[error(
-        "the evidence is of policy {got}, which is not in the manifest: this workload does not belong to the deployment. Add it to the manifest, or start the right one"
-    )]
-    PolicyNotInManifest {
-        /// The policy hash in the evidence.
-        got: PolicyHash,
-    },
+impl Workload {
+    fn of(manifest: &Manifest, policy_hash: PolicyHash) -> Result<Self, AppraiseError> {
+        let entry =
+            manifest.policy(&policy_hash).ok_or(AppraiseError::PolicyNotInManifest { got: policy_hash })?;
+        Ok(Self { policy_hash, entry: entry.clone() })
+    }
 }
 
 /// Appraises the evidence of a workload that wants to join: which entry of the manifest is it?
+///
+/// # Errors
+/// [`AppraiseError`].
 pub fn appraise_workload(
     manifest: &Manifest,
     kind: EvidenceKind,
@@ -91,10 +53,22 @@ pub fn appraise_workload(
     options: &VerifyOptions,
     now: UnixTime,
 ) -> Result<Workload, AppraiseError> {
-    let policy_hash = self::evidence(manifest, kind, evidence, expected, options, now)?;
-    let entry =
-        manifest.policy(&policy_hash).ok_or(AppraiseError::PolicyNotInManifest { got: policy_hash })?;
-    Ok(Workload { policy_hash, entry: entry.clone() })
+    appraise_workload_report(manifest, kind, evidence, expected, options, now).1
+}
+
+/// As [`appraise_workload`], with what each step found, up to the first that failed.
+pub fn appraise_workload_report(
+    manifest: &Manifest,
+    kind: EvidenceKind,
+    evidence: &[u8],
+    expected: &ReportData,
+    options: &VerifyOptions,
+    now: UnixTime,
+) -> (EvidenceReport, Result<Workload, AppraiseError>) {
+    let mut report = EvidenceReport::new(kind, options);
+    let policy = self::evidence(manifest, kind, evidence, expected, options, now, &mut report);
+    let workload = policy.and_then(|policy_hash| Workload::of(manifest, policy_hash));
+    (report, workload)
 }
 
 /// Verifies evidence, and holds it against the manifest's reference values. Returns the policy hash that it measured; what
@@ -105,52 +79,31 @@ pub(crate) fn evidence(
     evidence: &[u8],
     expected: &ReportData,
     options: &VerifyOptions,
-    _now: UnixTime,
+    now: UnixTime,
+    report: &mut EvidenceReport,
 ) -> Result<PolicyHash, AppraiseError> {
-    // step 1: a platform that the manifest names
+    demand_complete(manifest, kind)?;
+    // genuine, made for us, and allowed by the reference values
+    let policy = match kind {
+        EvidenceKind::Snp => self::evidence::snp(manifest, evidence, expected, options, now, report),
+        EvidenceKind::Tdx => self::evidence::tdx(manifest, evidence, expected, options, now, report),
+        EvidenceKind::Simulated => simulated::appraise(manifest, evidence, expected, options),
+    }?;
+    report.policy = Some(policy.to_string());
+    Ok(policy)
+}
+
+/// The manifest says all that it must about this kind of evidence.
+fn demand_complete(manifest: &Manifest, kind: EvidenceKind) -> Result<(), AppraiseError> {
+    // a platform that the manifest names
     if !manifest.names_platform(kind) {
         return Err(AppraiseError::PlatformNotInManifest { kind });
     }
-    // step 2: no reference value that would be "skip" because it is absent
+    // no reference value that would be "skip" because it is absent
     if !manifest.expected_missing().is_empty() {
         return Err(AppraiseError::ReferenceValueMissing { names: manifest.expected_missing().to_vec() });
     }
-    // step 3: genuine, and made for us; step 4: allowed by the reference values
-    match kind {
-        EvidenceKind::Snp | EvidenceKind::Tdx => Err(AppraiseError::PlatformNotSupported { kind }),
-        EvidenceKind::Simulated => simulated(manifest, evidence, expected, options),
-    }
-}
-
-#[cfg(not(feature = "simulated"))]
-fn simulated(
-    _manifest: &Manifest,
-    _evidence: &[u8],
-    _expected: &ReportData,
-    _options: &VerifyOptions,
-) -> Result<PolicyHash, AppraiseError> {
-    Err(AppraiseError::SimulatedNotBuilt)
-}
-
-#[cfg(feature = "simulated")]
-fn simulated(
-    manifest: &Manifest,
-    evidence: &[u8],
-    expected: &ReportData,
-    options: &VerifyOptions,
-) -> Result<PolicyHash, AppraiseError> {
-    use privatemode_attest::simulated::{EvidenceError, parse_and_verify};
-
-    let switch = options.simulated.ok_or(AppraiseError::SimulatedNotAllowed)?;
-    let report = parse_and_verify(evidence, expected, switch).map_err(|error| match error {
-        EvidenceError::ReportDataMismatch => AppraiseError::ReportDataMismatch,
-        other => AppraiseError::Evidence { kind: EvidenceKind::Simulated, source: Box::new(other) },
-    })?;
-    let references = &manifest.reference_values().simulated;
-    if !references.iter().any(|reference| reference.host_data.as_ref() == Some(report.host_data())) {
-        return Err(AppraiseError::HostDataNotAllowed { got: PolicyHash::from(*report.host_data()) });
-    }
-    Ok(PolicyHash::from(*report.host_data()))
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub struct Entry<'a> {
 struct ManifestJson<'a> {
     policies: BTreeMap<String, PolicyJson<'a>>,
     reference_values: ReferenceJson,
-    protocols: [&'static str; 1],
+    protocols: [&'static str; 2],
 }
 
 #[derive(Serialize)]
@@ -64,8 +64,11 @@ pub fn simulated(entries: &[Entry<'_>]) -> Vec<u8> {
         })
         .collect();
     let simulated = policies.keys().map(|hash| SimulatedJson { host_data: hash.clone() }).collect();
-    let manifest =
-        ManifestJson { policies, reference_values: ReferenceJson { simulated }, protocols: ["fields/1"] };
+    let manifest = ManifestJson {
+        policies,
+        reference_values: ReferenceJson { simulated },
+        protocols: ["fields/1", "sealed-body/1"],
+    };
     #[expect(clippy::expect_used, reason = "strings always serialise")]
     let mut json = serde_json::to_vec_pretty(&manifest).expect("strings always serialise");
     json.push(b'\n');
@@ -97,7 +100,7 @@ mod tests {
         let manifest = Manifest::parse(&simulated(&ENTRIES)).unwrap();
         assert!(manifest.is_simulated());
         assert!(manifest.is_immutable());
-        assert_eq!(manifest.protocols(), ["fields/1"]);
+        assert_eq!(manifest.protocols(), ["fields/1", "sealed-body/1"]);
         assert!(manifest.unknown_members().is_empty());
         assert!(manifest.expected_missing().is_empty());
         for entry in ENTRIES {

@@ -20,13 +20,19 @@ pub mod generate;
 pub mod history;
 mod json;
 mod model;
+pub mod needs;
+pub mod options;
 mod parse;
 pub mod reference;
 pub mod verify;
 pub mod workload;
 
-pub use appraise::{AppraiseError, Workload, appraise_workload};
+pub use appraise::{AppraiseError, Workload, appraise_workload, appraise_workload_report};
 pub use digest::{HashError, ManifestDigest, PolicyHash};
 pub use document::{AttestationDocument, DocumentError};
 pub use model::{Manifest, ManifestError, PolicyEntry, Role};
-pub use verify::{Platform, VerifiedDeployment, VerifyError, VerifyOptions, verify_deployment};
+pub use needs::{Needs, NeedsError, needs};
+pub use options::{Collateral, Roots, SnpCollateral, TdxCollateral, VerifyOptions};
+pub use verify::{
+    Platform, VerifiedDeployment, VerifyError, document_needs, verify_deployment, verify_deployment_report,
+};

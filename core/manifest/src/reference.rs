@@ -2,7 +2,7 @@
 //!
 //! A value that a manifest must have and has not is `None` here and listed by `Manifest::expected_missing`.
 
-use std::fmt;
+use privatemode_attest::tdx::TcbStatus;
 
 /// All reference values of a manifest. Each list is a set of alternatives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,14 @@ pub struct SnpReference {
     pub minimum_mitigation_vector: u64,
     /// Chips that may be used; empty means any.
     pub allowed_chip_ids: Vec<[u8; 64]>,
+    /// `AllowVLEK`, a member of ours: reports may be signed by a key that AMD gave to a cloud, which proves the cloud, not
+    /// the chip.
+    pub allow_vlek: bool,
+    /// `AllowMaskedChipID`, a member of ours: reports may keep their chip to themselves.
+    pub allow_masked_chip_id: bool,
+    /// `RequireIDBlock`, a member of ours: the guest must have been launched with the ID block that the measurement and the
+    /// guest policy imply, and no other.
+    pub require_id_block: bool,
     /// Number of virtual CPUs that the measurement was made for; informative.
     pub cpus: Option<u64>,
     /// Name of the runtime; informative.
@@ -39,19 +47,13 @@ pub struct SnpReference {
 }
 
 /// Product lines of EPYC processors with SEV-SNP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SnpProduct {
-    /// EPYC 7003.
-    Milan,
-    /// EPYC 9004 and 8004.
-    Genoa,
-    /// EPYC 9005.
-    Turin,
-}
+pub use privatemode_attest::snp::Product as SnpProduct;
 
-/// Firmware versions, all four of which a manifest must give.
+/// Firmware versions, of which a manifest must give all but the FMC's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SnpTcb {
+    /// `FMCVersion`, a member of ours: the fuse controller's firmware, which only Turin has. Absent means any.
+    pub fmc: Option<u8>,
     /// Boot loader of the security processor.
     pub bootloader: Option<u8>,
     /// Operating system of the security processor.
@@ -104,12 +106,12 @@ pub struct SnpPlatformInfo {
     pub ciphertext_hiding_dram_enabled: bool,
     /// Check against aliased memory demanded.
     pub alias_check_complete: bool,
-    /// Trusted IO.
+    /// Trusted IO allowed: devices outside the package may be let into a guest's memory.
     pub tio_enabled: bool,
 }
 
 /// One allowed TDX platform.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TdxReference {
     /// Measurement of the initial contents.
     pub mr_td: Option<[u8; 48]>,
@@ -127,12 +129,28 @@ pub struct TdxReference {
     pub memory_integrity: bool,
     /// Hyperthreads off demanded.
     pub smt_disabled: bool,
-    /// Single-package platform demanded.
+    /// A platform to which no package can be added demanded.
     pub static_platform: bool,
+    /// `ToleratedTCBStatus`, a member of ours: what is accepted beside up to date. Each entry is
+    /// `{"Status": "SWHardeningNeeded", "Advisories": ["INTEL-SA-00837"]}`: exactly that status, with no other advisories.
+    pub tolerated_tcb_status: Vec<ToleratedStatus>,
+    /// `MrOwner`, a member of ours: who configured the trust domain. Zeros unless the manifest says otherwise.
+    pub mr_owner: [u8; 48],
+    /// `MrOwnerConfig`, a member of ours: how the owner configured it. Zeros unless the manifest says otherwise.
+    pub mr_owner_config: [u8; 48],
     /// Number of virtual CPUs; informative.
     pub cpus: Option<u64>,
     /// Name of the runtime; informative.
     pub platform: Option<String>,
+}
+
+/// A TCB status other than up to date that a manifest accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToleratedStatus {
+    /// The status; never revoked.
+    pub status: TcbStatus,
+    /// The advisories that it may come with; one more is refused.
+    pub advisories: Vec<String>,
 }
 
 /// One allowed simulated workload.
@@ -140,14 +158,4 @@ pub struct TdxReference {
 pub struct SimulatedReference {
     /// The policy hash that it may claim.
     pub host_data: Option<[u8; 32]>,
-}
-
-impl fmt::Display for SnpProduct {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Milan => "Milan",
-            Self::Genoa => "Genoa",
-            Self::Turin => "Turin",
-        })
-    }
 }

@@ -2,25 +2,27 @@
 //!
 //! Does not fetch anything. Specification: `protocol.md` §8.
 
-use privatemode_attest::mesh::{LeafError, MeshCa, MeshCaError};
-use privatemode_attest::{EvidenceKind, SimulatedAllowed, UnixTime};
-use thiserror::Error;
+mod error;
+mod report;
 
-use crate::appraise::{self, AppraiseError};
+use privatemode_attest::encoding::{sevsnp, tdx};
+use privatemode_attest::mesh::MeshCa;
+use privatemode_attest::{EvidenceKind, UnixTime};
+
+pub use error::VerifyError;
+use report::Trace;
+pub use report::{Report, Step};
+
+use crate::appraise::{self, EvidenceReport};
 use crate::digest::{ManifestDigest, PolicyHash};
 use crate::document::AttestationDocument;
 use crate::history;
 use crate::model::{Manifest, Role};
+use crate::needs::{Needs, needs};
+pub use crate::options::VerifyOptions;
 
 /// The platform that protects a deployment: the kind of its coordinator's evidence.
 pub type Platform = EvidenceKind;
-
-/// Tolerances. The default tolerates nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct VerifyOptions {
-    /// Accept simulated evidence, if the manifest names it as well.
-    pub simulated: Option<SimulatedAllowed>,
-}
 
 /// A deployment that was verified. Only [`verify_deployment`] makes one; the mesh CA cannot be had without it.
 #[derive(Debug, Clone)]
@@ -32,134 +34,11 @@ pub struct VerifiedDeployment {
     root_ca: MeshCa,
 }
 
-/// Why a deployment is not trusted: one variant for each step of [`verify_deployment`].
-#[derive(Debug, Error)]
-pub enum VerifyError {
-    /// Step 1: no manifest at all.
-    #[error("cannot trust this deployment: it enforces no manifest")]
-    HistoryEmpty,
-    /// Step 2: another manifest than the expected one.
-    #[error(
-        "cannot trust this deployment: it enforces another manifest than the expected one (expected {expected}, got {got}). If it was updated, review the new manifest, then expect that one"
-    )]
-    ManifestChanged {
-        /// Digest of the expected manifest.
-        expected: ManifestDigest,
-        /// Digest of the manifest in force.
-        got: ManifestDigest,
-    },
-    /// Step 3: an immutable deployment that had other manifests before.
-    #[error(
-        "cannot trust this deployment: its manifest allows no updates, and yet {entries} manifests were in force; an earlier one may have let in others. The operator must set it up anew"
-    )]
-    HistoryNotSingle {
-        /// Length of the history.
-        entries: usize,
-    },
-    /// Step 4: the document does not say what kind of evidence it has.
-    #[error(
-        "cannot trust this deployment: its coordinator does not say what kind of evidence it sends, it is too old for this version"
-    )]
-    EvidenceKindMissing,
-    /// Step 5: a policy that the manifest does not name.
-    #[error(
-        "cannot trust this deployment: policy {got} was sent with its attestation, but the manifest does not name it"
-    )]
-    PolicyMismatch {
-        /// Hash of the policy.
-        got: PolicyHash,
-    },
-    /// Step 5: a policy of the manifest was not sent.
-    #[error(
-        "cannot trust this deployment: the text of policy {missing}, which the manifest names, was not sent, so nobody can review what runs"
-    )]
-    PolicyMissing {
-        /// Hash of the policy.
-        missing: PolicyHash,
-    },
-    /// Step 6: the evidence is of a platform that the manifest does not name.
-    #[error(
-        "cannot trust this deployment: its evidence is {kind}, for which the manifest has no reference values"
-    )]
-    PlatformNotInManifest {
-        /// Kind of the evidence.
-        kind: EvidenceKind,
-    },
-    /// Step 6: the manifest is incomplete.
-    #[error("cannot trust this deployment: the manifest lacks required reference values: {}. Fill them in; without them nothing can be checked", .names.join(", "))]
-    ReferenceValueMissing {
-        /// Paths in the manifest.
-        names: Vec<String>,
-    },
-    /// Step 6: evidence that this version cannot verify.
-    #[error(
-        "cannot trust this deployment: this version cannot verify {kind} evidence yet; use a newer version"
-    )]
-    PlatformNotSupported {
-        /// Kind of the evidence.
-        kind: EvidenceKind,
-    },
-    /// Step 6: simulated, and the build refuses that.
-    #[error(
-        "cannot trust this deployment: it is SIMULATED, protected by no hardware, and this build refuses that in any case; connect to a real deployment, or use a development build"
-    )]
-    SimulatedNotBuilt,
-    /// Step 6: simulated, and nobody asked for it.
-    #[error(
-        "cannot trust this deployment: it is SIMULATED, protected by no hardware; for development only, it can be accepted with --danger-simulated"
-    )]
-    SimulatedNotAllowed,
-    /// Step 7: the evidence does not bind this nonce, history, root CA and mesh CA.
-    #[error(
-        "cannot trust this deployment: its evidence was made for another nonce, history or CA than was sent: the answer is replayed, or something was exchanged on the way. Try again; if it persists, somebody in between is at work"
-    )]
-    ReportDataMismatch,
-    /// Step 7: the evidence is not genuine.
-    #[error("cannot trust this deployment: its {kind} evidence is not genuine")]
-    Evidence {
-        /// Kind of the evidence.
-        kind: EvidenceKind,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Step 7: the reference values do not allow it.
-    #[error(
-        "cannot trust this deployment: its evidence claims policy {got}, which the manifest's reference values do not allow"
-    )]
-    HostDataNotAllowed {
-        /// The policy hash in the evidence.
-        got: PolicyHash,
-    },
-    /// Step 8: the evidence is of something that is no coordinator.
-    #[error(
-        "cannot trust this deployment: what answered runs policy {got}, which the manifest does not make a coordinator"
-    )]
-    HostDataNotCoordinator {
-        /// The policy hash in the evidence.
-        got: PolicyHash,
-    },
-    /// Step 9: the root CA is none.
-    #[error("cannot trust this deployment: its root CA is unusable")]
-    RootCa {
-        /// Why.
-        source: MeshCaError,
-    },
-    /// Step 9: the mesh CA is none.
-    #[error("cannot trust this deployment: its mesh CA is unusable")]
-    MeshCa {
-        /// Why.
-        source: MeshCaError,
-    },
-    /// Step 9: the mesh CA is not valid now.
-    #[error("cannot trust this deployment: its mesh CA is not valid now")]
-    MeshCaValidity {
-        /// Why.
-        source: LeafError,
-    },
-}
-
 /// Verifies that `document` answers `nonce` for a deployment that enforces exactly `expected`. Cheapest checks first; the
 /// mesh CA is taken only when everything that vouches for it has been checked.
+///
+/// # Errors
+/// [`VerifyError`], whose [`step`](VerifyError::step) is the first that failed.
 pub fn verify_deployment(
     document: &AttestationDocument,
     nonce: &[u8; 32],
@@ -167,35 +46,87 @@ pub fn verify_deployment(
     options: &VerifyOptions,
     now: UnixTime,
 ) -> Result<VerifiedDeployment, VerifyError> {
+    verify_deployment_report(document, nonce, expected, options, now).1
+}
+
+/// As [`verify_deployment`], with what each step found, up to the first that failed.
+pub fn verify_deployment_report(
+    document: &AttestationDocument,
+    nonce: &[u8; 32],
+    expected: &Manifest,
+    options: &VerifyOptions,
+    now: UnixTime,
+) -> (Report, Result<VerifiedDeployment, VerifyError>) {
+    let mut trace = Trace::default();
+    let result = steps(document, nonce, expected, options, now, &mut trace);
+    (trace.finish(expected.digest(), now, result.as_ref().err()), result)
+}
+
+/// What must be fetched before `document` can be verified: nothing if a step before the evidence fails, or if the evidence
+/// cannot be read, for then [`verify_deployment`] refuses it whatever was fetched, and says why.
+pub fn document_needs(document: &AttestationDocument, expected: &Manifest) -> Needs {
+    let kind = before_evidence(document, expected, &mut Trace::default());
+    let needs = kind.ok().and_then(|kind| needs(kind, &document.raw_attestation_doc, expected).ok());
+    needs.unwrap_or(Needs::Nothing)
+}
+
+/// Steps 1 to 5, which cost nothing: nobody is asked for collateral, and no signature is looked at, for what they refuse.
+fn before_evidence(
+    document: &AttestationDocument,
+    expected: &Manifest,
+    trace: &mut Trace,
+) -> Result<EvidenceKind, VerifyError> {
     // step 1: something is in force
     let in_force = document.manifests.last().ok_or(VerifyError::HistoryEmpty)?;
-    let transition = history::transition(&document.manifests).ok_or(VerifyError::HistoryEmpty)?;
+    trace.passed(Step::History, [("manifests", document.manifests.len().to_string())]);
     // step 2: byte for byte what we expect; from here on only `expected` is read, never what was sent
     if in_force != expected.raw() {
-        return Err(VerifyError::ManifestChanged {
-            expected: expected.digest(),
-            got: ManifestDigest::of(in_force),
-        });
+        let got = ManifestDigest::of(in_force);
+        return Err(VerifyError::ManifestChanged { expected: expected.digest(), got });
     }
+    trace.passed(Step::Manifest, [("digest", expected.digest().to_string())]);
     // step 3: nobody else was in charge before; an earlier manifest could have handed out the same root
     if expected.is_immutable() && document.manifests.len() != 1 {
         return Err(VerifyError::HistoryNotSingle { entries: document.manifests.len() });
     }
-    // step 4: evidence of a known kind; guessing it from the bytes would let the sender choose the check
-    let kind = document.attestation_type.ok_or(VerifyError::EvidenceKindMissing)?;
+    trace.passed(Step::Single, [("immutable", expected.is_immutable().to_string())]);
+    // step 4: evidence of a known kind
+    let kind = evidence_kind(document, expected).ok_or(VerifyError::EvidenceKindMissing)?;
+    let declared = document.attestation_type.is_some();
+    trace.passed(Step::EvidenceKind, [("kind", kind.name().to_owned()), ("declared", declared.to_string())]);
     // step 5: the policies are those that the manifest hashes
     check_policies(document, expected)?;
+    trace.passed(Step::Policies, [("policies", document.policies.len().to_string())]);
+    Ok(kind)
+}
+
+fn steps(
+    document: &AttestationDocument,
+    nonce: &[u8; 32],
+    expected: &Manifest,
+    options: &VerifyOptions,
+    now: UnixTime,
+    trace: &mut Trace,
+) -> Result<VerifiedDeployment, VerifyError> {
+    let kind = before_evidence(document, expected, trace)?;
+    let transition = history::transition(&document.manifests).ok_or(VerifyError::HistoryEmpty)?;
     // steps 6 and 7: the platform is allowed, the evidence genuine and bound to nonce, history and both CAs
     let bound = history::report_data(nonce, &transition, &document.root_ca, &document.mesh_ca);
-    let policy = appraise::evidence(expected, kind, &document.raw_attestation_doc, &bound, options, now)?;
+    let report = trace.evidence.insert(EvidenceReport::new(kind, options));
+    let raw = &document.raw_attestation_doc;
+    let policy = appraise::evidence(expected, kind, raw, &bound, options, now, report)?;
+    trace.passed(Step::Platform, [("platform", kind.to_string())]);
+    trace.passed(Step::Evidence, [("policy", policy.to_string())]);
     // step 8: what answered is a coordinator; any other workload has genuine evidence, too
     if expected.policy(&policy).is_none_or(|entry| entry.role != Role::Coordinator) {
         return Err(VerifyError::HostDataNotCoordinator { got: policy });
     }
+    trace.passed(Step::Coordinator, [("policy", policy.to_string())]);
     // step 9: only now the CAs, whose bytes step 7 bound
     let root_ca = MeshCa::parse_pem(&document.root_ca).map_err(|source| VerifyError::RootCa { source })?;
     let mesh_ca = MeshCa::parse_pem(&document.mesh_ca).map_err(|source| VerifyError::MeshCa { source })?;
     mesh_ca.check_validity(now).map_err(|source| VerifyError::MeshCaValidity { source })?;
+    trace.passed(Step::Authorities, []);
     Ok(VerifiedDeployment {
         manifest_digest: expected.digest(),
         platform: kind,
@@ -203,6 +134,20 @@ pub fn verify_deployment(
         mesh_ca,
         root_ca,
     })
+}
+
+/// The kind that the document declares. Genuine coordinators from before the member was there send none: then the one kind
+/// of hardware that the manifest names and whose encoding the evidence has. The sender chooses the kind either way, and each
+/// kind is verified to its vendor's root, so that a wrong guess can only be refused. Simulated evidence is never guessed.
+fn evidence_kind(document: &AttestationDocument, expected: &Manifest) -> Option<EvidenceKind> {
+    if document.attestation_type.is_some() {
+        return document.attestation_type;
+    }
+    let raw = &document.raw_attestation_doc;
+    [(EvidenceKind::Snp, sevsnp::decode(raw).is_ok()), (EvidenceKind::Tdx, tdx::decode(raw).is_ok())]
+        .into_iter()
+        .find(|(kind, readable)| *readable && expected.names_platform(*kind))
+        .map(|(kind, _)| kind)
 }
 
 /// Every policy of the manifest must have been sent, so that what runs can be reviewed. One that the manifest does not name
@@ -253,22 +198,6 @@ impl VerifiedDeployment {
     /// Whether no hardware protects it.
     pub fn simulated(&self) -> bool {
         self.platform == EvidenceKind::Simulated
-    }
-}
-
-impl From<AppraiseError> for VerifyError {
-    fn from(error: AppraiseError) -> Self {
-        match error {
-            AppraiseError::PlatformNotInManifest { kind } => Self::PlatformNotInManifest { kind },
-            AppraiseError::ReferenceValueMissing { names } => Self::ReferenceValueMissing { names },
-            AppraiseError::PlatformNotSupported { kind } => Self::PlatformNotSupported { kind },
-            AppraiseError::SimulatedNotBuilt => Self::SimulatedNotBuilt,
-            AppraiseError::SimulatedNotAllowed => Self::SimulatedNotAllowed,
-            AppraiseError::ReportDataMismatch => Self::ReportDataMismatch,
-            AppraiseError::Evidence { kind, source } => Self::Evidence { kind, source },
-            AppraiseError::HostDataNotAllowed { got } => Self::HostDataNotAllowed { got },
-            AppraiseError::PolicyNotInManifest { got } => Self::HostDataNotCoordinator { got },
-        }
     }
 }
 

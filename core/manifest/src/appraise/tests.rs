@@ -53,13 +53,6 @@ fn a_manifest_with_gaps() {
     }
 }
 
-#[test]
-fn hardware_evidence_is_not_supported_yet() {
-    let refused =
-        appraise(&manifest(&complete_snp()), EvidenceKind::Snp, b"", &VerifyOptions::default()).unwrap_err();
-    assert!(matches!(refused, AppraiseError::PlatformNotSupported { kind: EvidenceKind::Snp }));
-}
-
 #[cfg(not(feature = "simulated"))]
 #[test]
 fn without_the_feature_simulated_evidence_is_refused_in_any_case() {
@@ -76,7 +69,10 @@ mod simulated {
     use super::*;
 
     fn allowed() -> VerifyOptions {
-        VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()) }
+        VerifyOptions {
+            simulated: Some(SimulatedAllowed::danger_accept_simulated()),
+            ..VerifyOptions::default()
+        }
     }
 
     fn check(evidence: &[u8]) -> Result<Workload, AppraiseError> {

@@ -348,3 +348,42 @@ fn no_truncation_panics() {
         assert!(Manifest::parse(&text.as_bytes()[..end]).is_err(), "{end}");
     }
 }
+
+#[test]
+fn members_of_ours_in_reference_values() {
+    let mut entry = snp();
+    entry["AllowVLEK"] = json!(true);
+    entry["AllowMaskedChipID"] = json!(true);
+    entry["RequireIDBlock"] = json!(true);
+    entry["MinimumTCB"]["FMCVersion"] = json!(2);
+    let manifest = real("snp", entry).unwrap();
+    let parsed = &manifest.reference_values().snp[0];
+    assert!(parsed.allow_vlek && parsed.allow_masked_chip_id && parsed.require_id_block);
+    assert_eq!(parsed.minimum_tcb.fmc, Some(2));
+    let mut entry = tdx();
+    entry["ToleratedTCBStatus"] = json!([{"Status": "OutOfDate", "Advisories": ["INTEL-SA-1"]}]);
+    entry["MrOwner"] = json!("07".repeat(48));
+    let manifest = real("tdx", entry).unwrap();
+    let parsed = &manifest.reference_values().tdx[0];
+    assert_eq!(parsed.tolerated_tcb_status[0].advisories, ["INTEL-SA-1"]);
+    assert_eq!((parsed.mr_owner, parsed.mr_owner_config), ([7; 48], [0; 48]));
+    assert!(manifest.unknown_members().is_empty());
+    let absent = real("snp", snp()).unwrap();
+    let absent = &absent.reference_values().snp[0];
+    assert!(!absent.allow_vlek && !absent.allow_masked_chip_id && !absent.require_id_block);
+}
+
+#[test]
+fn a_revoked_or_unknown_status_cannot_be_tolerated() {
+    for status in ["Revoked", "UpToDateEnough", ""] {
+        let mut entry = tdx();
+        entry["ToleratedTCBStatus"] = json!([{"Status": status}]);
+        match real("tdx", entry) {
+            Err(ManifestError::UnknownValue { path, value, .. }) => {
+                assert_eq!(path, "ReferenceValues.tdx[0].ToleratedTCBStatus[0].Status");
+                assert_eq!(value, status);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,16 +1,22 @@
 //! Reference values out of JSON. Names and lengths: `attestation.md` §1.
 
+use privatemode_attest::tdx::TcbStatus;
+
 use super::objects;
-use super::reader::{Object, short};
+use super::reader::{Object, short, strings};
 use crate::json::Json;
 use crate::model::ManifestError;
 use crate::reference::{
     ReferenceValues, SimulatedReference, SnpGuestPolicy, SnpPlatformInfo, SnpProduct, SnpReference, SnpTcb,
-    TdxReference,
+    TdxReference, ToleratedStatus,
 };
 
 /// Entries per platform: one for each product line and number of virtual CPUs.
 const MAX_ENTRIES: usize = 1024;
+/// Statuses other than up to date: there are five that can be tolerated.
+const MAX_TOLERATED: usize = 16;
+/// Advisories per tolerated status.
+const MAX_ADVISORIES: usize = 256;
 /// Chips or platform instances per entry.
 const MAX_IDS: usize = 4096;
 
@@ -53,6 +59,9 @@ fn snp(
         platform_info: platform_info(nested(&mut entry, "PlatformInfo")?, unknown)?,
         minimum_mitigation_vector: entry.number("MinimumMitigationVector")?.unwrap_or(0),
         allowed_chip_ids: entry.byte_list("AllowedChipIDs", MAX_IDS)?,
+        allow_vlek: entry.flag("AllowVLEK")?,
+        allow_masked_chip_id: entry.flag("AllowMaskedChipID")?,
+        require_id_block: entry.flag("RequireIDBlock")?,
         cpus: entry.number("CPUs")?,
         platform: entry.text("Platform")?.map(str::to_owned),
     };
@@ -68,6 +77,7 @@ fn minimum_tcb(
     let mut tcb = SnpTcb::default();
     if let Some(mut object) = object {
         tcb = SnpTcb {
+            fmc: object.number("FMCVersion")?,
             bootloader: object.number("BootloaderVersion")?,
             tee: object.number("TEEVersion")?,
             snp: object.number("SNPVersion")?,
@@ -142,11 +152,36 @@ fn tdx(
         memory_integrity: entry.flag("MemoryIntegrity")?,
         smt_disabled: entry.flag("SMTDisabled")?,
         static_platform: entry.flag("StaticPlatform")?,
+        tolerated_tcb_status: tolerated(&mut entry, unknown)?,
+        mr_owner: entry.bytes("MrOwner")?.unwrap_or([0; 48]),
+        mr_owner_config: entry.bytes("MrOwnerConfig")?.unwrap_or([0; 48]),
         cpus: entry.number("CPUs")?,
         platform: entry.text("Platform")?.map(str::to_owned),
     };
     entry.rest_into(unknown);
     Ok(reference)
+}
+
+fn tolerated(
+    entry: &mut Object<'_>,
+    unknown: &mut Vec<String>,
+) -> Result<Vec<ToleratedStatus>, ManifestError> {
+    let mut list = Vec::new();
+    for mut object in objects(entry.take("ToleratedTCBStatus"), MAX_TOLERATED)? {
+        let path = object.path("Status");
+        let name = object.text("Status")?.unwrap_or_default();
+        // a revoked platform's keys are in foreign hands: no manifest can make that acceptable
+        let status = TcbStatus::from_name(name).filter(|status| *status != TcbStatus::Revoked);
+        let status = status.ok_or_else(|| ManifestError::UnknownValue {
+            path,
+            value: short(name),
+            allowed: TOLERABLE,
+        })?;
+        let advisories = strings(object.take("Advisories"), MAX_ADVISORIES)?;
+        object.rest_into(unknown);
+        list.push(ToleratedStatus { status, advisories });
+    }
+    Ok(list)
 }
 
 fn rtmrs(entry: &mut Object<'_>) -> Result<Option<[[u8; 48]; 4]>, ManifestError> {
@@ -174,17 +209,15 @@ fn nested<'a>(entry: &mut Object<'a>, name: &str) -> Result<Option<Object<'a>>, 
     entry.take(name).map(|(path, json)| Object::new(&path, json)).transpose()
 }
 
+/// What a manifest may tolerate, in Intel's spelling.
+const TOLERABLE: &str = "`SWHardeningNeeded`, `ConfigurationNeeded`, `ConfigurationAndSWHardeningNeeded`, `OutOfDate`, `OutOfDateConfigurationNeeded`";
+
 fn product(path: String, name: &str) -> Result<SnpProduct, ManifestError> {
-    match name {
-        "Milan" => Ok(SnpProduct::Milan),
-        "Genoa" => Ok(SnpProduct::Genoa),
-        "Turin" => Ok(SnpProduct::Turin),
-        other => Err(ManifestError::UnknownValue {
-            path,
-            value: short(other),
-            allowed: "`Milan`, `Genoa`, `Turin`",
-        }),
-    }
+    SnpProduct::from_name(name).ok_or_else(|| ManifestError::UnknownValue {
+        path,
+        value: short(name),
+        allowed: "`Milan`, `Genoa`, `Turin`",
+    })
 }
 
 /// Collects the names of required values that are absent.

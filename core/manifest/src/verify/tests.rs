@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::appraise::Verdict;
 
 const NONCE: [u8; 32] = [9; 32];
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -129,6 +130,26 @@ fn step_6_a_platform_that_the_manifest_does_not_name() {
     ));
 }
 
+#[test]
+fn a_report_of_a_refusal_names_the_failing_step() {
+    let mut document = unproven(&manifest());
+    document.policies.push(b"foreign".to_vec());
+    let options = VerifyOptions::default();
+    let (report, result) = verify_deployment_report(&document, &NONCE, &manifest(), &options, NOW);
+    assert_eq!(result.unwrap_err().step(), Step::Policies);
+    assert!(!report.trusted && report.evidence.is_none());
+    let verdicts: Vec<Verdict> = report.steps.iter().map(|step| step.verdict).collect();
+    assert_eq!(verdicts[..4], [Verdict::Passed; 4]);
+    assert_eq!(verdicts[4], Verdict::Failed);
+    assert_eq!(verdicts[5..], [Verdict::NotReached; 4]);
+    assert_eq!(report.steps[4].values.value("reason"), report.reason.as_deref());
+    let digest = manifest().digest().to_string();
+    assert_eq!(report.steps[1].values.value("digest"), Some(digest.as_str()));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["steps"][4]["name"], "policies");
+    assert_eq!(json["steps"][4]["verdict"], "failed");
+}
+
 fn refuse_under(reference_values: serde_json::Value, kind: EvidenceKind) -> VerifyError {
     let mut json = manifest_json();
     json["ReferenceValues"] = reference_values;
@@ -146,14 +167,6 @@ fn step_6_a_manifest_with_gaps() {
     }
 }
 
-#[test]
-fn step_6_hardware_evidence_is_not_supported_yet() {
-    let measurement = "00".repeat(48);
-    let entry = json!({"MrTd": measurement, "MrSeam": measurement, "Rtmrs": vec![&measurement; 4], "Xfam": "00".repeat(8)});
-    let refused = refuse_under(json!({"tdx": [entry]}), EvidenceKind::Tdx);
-    assert!(matches!(refused, VerifyError::PlatformNotSupported { kind: EvidenceKind::Tdx }));
-}
-
 #[cfg(not(feature = "simulated"))]
 #[test]
 fn step_6_simulated_is_refused_by_a_build_without_it() {
@@ -164,12 +177,17 @@ fn step_6_simulated_is_refused_by_a_build_without_it() {
 
 #[cfg(feature = "simulated")]
 mod simulated {
+    use privatemode_attest::SimulatedAllowed;
+    use privatemode_attest::mesh::{LeafError, MeshCaError};
     use privatemode_attest::simulated::issue;
 
     use super::*;
 
     fn allowed() -> VerifyOptions {
-        VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()) }
+        VerifyOptions {
+            simulated: Some(SimulatedAllowed::danger_accept_simulated()),
+            ..VerifyOptions::default()
+        }
     }
 
     /// Adds evidence for what the document says, as a coordinator that is honest about it.
@@ -195,6 +213,24 @@ mod simulated {
         assert_eq!(deployment.platform(), EvidenceKind::Simulated);
         assert_eq!(deployment.coordinator_policy(), PolicyHash::of(COORDINATOR));
         assert!(deployment.simulated());
+    }
+
+    #[test]
+    fn a_report_of_a_trusted_deployment() {
+        let (report, result) = verify_deployment_report(&proven(), &NONCE, &manifest(), &allowed(), NOW);
+        assert!(result.is_ok() && report.trusted && report.reason.is_none());
+        let numbers: Vec<u8> = report.steps.iter().map(|step| step.number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert!(report.steps.iter().all(|step| step.verdict == Verdict::Passed));
+        let evidence = report.evidence.unwrap();
+        assert_eq!((evidence.kind, evidence.policy), ("simulated", Some(hash(COORDINATOR))));
+    }
+
+    #[test]
+    fn step_4_simulated_evidence_is_never_guessed() {
+        let mut document = proven();
+        document.attestation_type = None;
+        assert!(matches!(refuse(&document, &allowed()), VerifyError::EvidenceKindMissing));
     }
 
     #[test]
