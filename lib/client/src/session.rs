@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use privatemode_manifest::{Manifest, verify::VerifyOptions};
+use privatemode_manifest::{Manifest, Needs, VerifiedDeployment, VerifyOptions, document_needs};
 use privatemode_wire::{
     exchange::{ClientExchange, ExchangeReply},
     secret::SecretId,
@@ -24,8 +24,10 @@ use tokio::{sync::Notify, time::Instant};
 pub use self::error::RenewError;
 use self::flight::Flight;
 use crate::{
-    Clock, Credential, Entropy, Failing, Manifests, Nonce, Status, SystemClock, SystemEntropy, Transport,
-    Verification, check_signer, verify,
+    AttestationError, Clock, CollateralError, CollateralSource, Credential, Entropy, Failing, Manifests,
+    Negotiated, NoCollateral, Nonce, ProtocolChoice, Status, SystemClock, SystemEntropy, Transport,
+    Verification, check_signer,
+    verify::{parse, verify_document},
 };
 
 /// Longest time between two looks at the wall clock: after a sleep, this is how late a renewal may begin.
@@ -34,6 +36,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a failure is handed to further callers before anybody tries again.
 const REST: Duration = Duration::from_secs(1);
+/// Longest time for the vendors' documents, all attempts together.
+const FETCHING: Duration = Duration::from_secs(90);
 /// Pause between two looks of a caller that waits for a credential.
 const WAITING: Duration = Duration::from_millis(200);
 
@@ -44,17 +48,22 @@ pub type Outcome = Result<Arc<Credential>, Arc<RenewError>>;
 pub struct Settings {
     /// What verification tolerates.
     pub verify: VerifyOptions,
+    /// The protocol asked for.
+    pub protocol: ProtocolChoice,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness for nonces and key pairs.
     pub entropy: Arc<dyn Entropy>,
+    /// What vendors publish about the deployment's hardware.
+    pub collateral: Arc<dyn CollateralSource>,
 }
 
 impl Settings {
-    /// The machine's clock and randomness.
+    /// The machine's clock and randomness; evidence must bring its collateral itself.
     #[must_use]
     pub fn system(verify: VerifyOptions) -> Self {
-        Self { verify, clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy) }
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        Self { verify, protocol: ProtocolChoice::Auto, clock, entropy, collateral: Arc::new(NoCollateral) }
     }
 }
 
@@ -207,12 +216,16 @@ impl<T: Transport, M: Manifests> Session<T, M> {
             manifest = verification.manifest_digest,
             platform = verification.platform,
             simulated = verification.simulated,
-            protocol = verification.protocol,
+            protocol = verification.protocol.protocol.name(),
+            protocol.why = %verification.protocol.why,
             secret.id = credential.id.as_str(),
             "deployment verified, secret exchanged"
         );
         if verification.simulated {
             tracing::warn!("SIMULATED deployment: no hardware protects it, its operator can read everything");
+        }
+        if let Some(downgrade) = verification.protocol.downgrade() {
+            tracing::warn!("{downgrade}");
         }
         self.update(|status| {
             status.failing = None;
@@ -253,15 +266,16 @@ impl<T: Transport, M: Manifests> Session<T, M> {
         let nonce = self.nonce();
         let document = self.transport.attest(nonce).await.map_err(|source| RenewError::Attest { source })?;
         // step 2: the evidence against the manifest we expect
-        let now = self.settings.clock.now();
-        let deployment =
-            verify(&document, nonce, &expected, &self.settings.verify, now).map_err(|source| {
-                *self.expected_slot() = None; // fetched again after every failed verification
-                RenewError::Attestation { source: Box::new(source) }
+        let (deployment, protocol) =
+            self.verified(&document, nonce, &expected).await.inspect_err(|error| {
+                if matches!(error, RenewError::Attestation { .. }) {
+                    *self.expected_slot() = None; // fetched again after every failed verification
+                }
             })?;
+        let now = self.settings.clock.now();
         // step 3: recorded before it is relied on
         self.manifests.enforced(&expected).map_err(|source| RenewError::Record { source })?;
-        let verification = Arc::new(Verification::of(&deployment, now));
+        let verification = Arc::new(Verification::of(&deployment, protocol, now));
         self.update(|status| status.verified = Some(Arc::clone(&verification)));
         // step 4: exchange; the lifetime counts from before the request, so we never believe it longer than the service
         let exchange = ClientExchange::new(&mut *self.settings.entropy.rng());
@@ -278,6 +292,35 @@ impl<T: Transport, M: Manifests> Session<T, M> {
             .finish(&reply, |signed| check_signer(&deployment, signed, now))
             .map_err(RenewError::of_finish)?;
         Ok(Credential { id, secret: Arc::new(secret), obtained, verification })
+    }
+
+    /// Fetching and verifying are two calls: the verification looks at no network.
+    async fn verified(
+        &self,
+        document: &[u8],
+        nonce: Nonce,
+        expected: &Manifest,
+    ) -> Result<(VerifiedDeployment, Negotiated), RenewError> {
+        let failed = |source| RenewError::Attestation { source: Box::new(source) };
+        let document = parse(document).map_err(failed)?;
+        let needs = document_needs(&document, expected);
+        let source = match needs {
+            Needs::Nothing => &NoCollateral,
+            _ => &*self.settings.collateral,
+        };
+        let limit = FETCHING;
+        let fetched = tokio::time::timeout(limit, source.fetch(&needs)).await;
+        let fetched = fetched.unwrap_or(Err(CollateralError::Timeout { limit }));
+        let fetched = fetched.map_err(|source| RenewError::Collateral { source })?;
+        let options = VerifyOptions { collateral: fetched.collateral(), ..self.settings.verify.clone() };
+        let Settings { protocol, clock, .. } = &self.settings;
+        let verified = verify_document(&document, nonce, expected, &options, *protocol, clock.now());
+        match &verified {
+            Ok(_) => fetched.confirm().await,
+            Err(AttestationError::Verify { source }) => fetched.reject(source).await,
+            Err(_) => {}
+        }
+        verified.map_err(failed)
     }
 
     async fn expected(&self) -> Result<Arc<Manifest>, RenewError> {

@@ -4,22 +4,25 @@ use std::{error::Error, fmt::Write as _, sync::Arc};
 
 use privatemode_attest::UnixTime;
 use privatemode_manifest::verify::VerifiedDeployment;
+use privatemode_wire::stream::ManifestDigest;
 
-use crate::{Credential, PROTOCOL, RenewError};
+use crate::{Credential, Negotiated, RenewError};
 
 /// What one successful verification established.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verification {
     /// SHA-256 of the enforced manifest, hex.
     pub manifest_digest: String,
+    /// The same for the heads of sealed bodies.
+    pub manifest: ManifestDigest,
     /// The hardware, as the evidence says.
     pub platform: String,
     /// SIMULATED: nothing is protected.
     pub simulated: bool,
     /// When the evidence was verified.
     pub at: UnixTime,
-    /// The wire protocol in use.
-    pub protocol: &'static str,
+    /// The wire protocol in use, and why.
+    pub protocol: Negotiated,
     /// What is weaker than it could be, one sentence each.
     pub downgrades: Vec<String>,
     /// The attested mesh CA certificate, PEM.
@@ -27,7 +30,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    pub(crate) fn of(deployment: &VerifiedDeployment, at: UnixTime) -> Self {
+    pub(crate) fn of(deployment: &VerifiedDeployment, protocol: Negotiated, at: UnixTime) -> Self {
         let simulated = deployment.simulated();
         let mut downgrades = Vec::new();
         if simulated {
@@ -35,15 +38,14 @@ impl Verification {
                 "SIMULATED: the evidence comes from no hardware; the operator can read everything".to_owned(),
             );
         }
-        downgrades.push(format!(
-            "protocol {PROTOCOL}: field names, plain fields and exact lengths are visible to the gateway"
-        ));
+        downgrades.extend(protocol.downgrade());
         Self {
             manifest_digest: deployment.manifest_digest().to_string(),
+            manifest: ManifestDigest(*deployment.manifest_digest().as_bytes()),
             platform: deployment.platform().to_string(),
             simulated,
             at,
-            protocol: PROTOCOL,
+            protocol,
             downgrades,
             mesh_ca_pem: deployment.mesh_ca_pem().to_owned(),
         }

@@ -107,6 +107,20 @@ impl Ca {
     }
 }
 
+impl Signer {
+    /// Its certificate, DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// An ASN.1 signature over the SHA-256 of `message`.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(message).unwrap()
+    }
+}
+
 /// The deployment.
 pub struct Deployment {
     /// What it enforces.
@@ -117,13 +131,21 @@ pub struct Deployment {
     policies: Vec<Vec<u8>>,
     coordinator: [u8; 32],
     secret_service: Signer,
+    /// What a worker signs receipts with.
+    pub worker: Signer,
     secrets: Mutex<BTreeMap<SecretId, Arc<Secret>>>,
 }
 
 impl Deployment {
-    /// A deployment of its own keys; `version` makes its manifest differ from others.
+    /// A deployment of its own keys that speaks sealed fields; `version` makes its manifest differ from others.
     #[must_use]
     pub fn new(version: &str) -> Self {
+        Self::speaking(version, &[crate::FIELDS])
+    }
+
+    /// The same with these protocols.
+    #[must_use]
+    pub fn speaking(version: &str, protocols: &[&str]) -> Self {
         let policies: Vec<Vec<u8>> = ["coordinator", "secret-service", "inference-proxy"]
             .iter()
             .map(|name| format!("policy of {name}, {version}").into_bytes())
@@ -139,6 +161,9 @@ impl Deployment {
             entry(1, &["secret-service"], Role::Workload),
             entry(2, &["inference-proxy"], Role::Workload),
         ]);
+        let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        manifest["Protocols"] = protocols.into();
+        let manifest = manifest.to_string().into_bytes();
         let coordinator = *PolicyHash::of(&policies[0]).as_bytes();
         let mesh_ca = Ca::new("system:coordinator:intermediate");
         let secret_service = mesh_ca.workload("secret-service");
@@ -148,6 +173,7 @@ impl Deployment {
             policies,
             coordinator,
             secret_service,
+            worker: mesh_ca.workload("inference-proxy"),
             secrets: Mutex::default(),
             mesh_ca,
         }
@@ -156,7 +182,10 @@ impl Deployment {
     /// Accepts simulated evidence.
     #[must_use]
     pub fn options() -> VerifyOptions {
-        VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()) }
+        VerifyOptions {
+            simulated: Some(SimulatedAllowed::danger_accept_simulated()),
+            ..VerifyOptions::default()
+        }
     }
 
     /// The coordinator's answer.

@@ -6,10 +6,7 @@ use privatemode_manifest::{
     verify::{VerifiedDeployment, VerifyError, VerifyOptions, verify_deployment},
 };
 
-use crate::Nonce;
-
-/// The wire protocol this client speaks (`protocol.md` §3).
-pub const PROTOCOL: &str = "fields/1";
+use crate::{Negotiated, Nonce, ProtocolChoice, ProtocolError, negotiate};
 
 /// Why an attestation proves nothing.
 #[derive(Debug, thiserror::Error)]
@@ -26,15 +23,15 @@ pub enum AttestationError {
         /// The step and what was wrong.
         source: VerifyError,
     },
-    /// The attested manifest names protocols, and ours is not among them.
-    #[error("the deployment speaks {offered}, this client speaks {PROTOCOL}; update the client")]
+    /// The attested manifest names no protocol that we may use.
+    #[error("there is no common protocol")]
     Protocol {
-        /// The manifest's list.
-        offered: String,
+        /// What either side has.
+        source: ProtocolError,
     },
 }
 
-/// Verifies a document that answers to `nonce` against `expected`.
+/// Verifies a document that answers to `nonce` against `expected`, and picks the protocol.
 ///
 /// # Errors
 /// [`AttestationError`] names the step.
@@ -43,16 +40,28 @@ pub fn verify(
     nonce: Nonce,
     expected: &Manifest,
     options: &VerifyOptions,
+    choice: ProtocolChoice,
     now: UnixTime,
-) -> Result<VerifiedDeployment, AttestationError> {
-    let document =
-        AttestationDocument::parse(document).map_err(|source| AttestationError::Document { source })?;
-    let deployment = verify_deployment(&document, &nonce.0, expected, options, now)
+) -> Result<(VerifiedDeployment, Negotiated), AttestationError> {
+    verify_document(&parse(document)?, nonce, expected, options, choice, now)
+}
+
+pub(crate) fn parse(document: &[u8]) -> Result<AttestationDocument, AttestationError> {
+    AttestationDocument::parse(document).map_err(|source| AttestationError::Document { source })
+}
+
+/// As [`verify()`], for a document that was parsed already.
+pub(crate) fn verify_document(
+    document: &AttestationDocument,
+    nonce: Nonce,
+    expected: &Manifest,
+    options: &VerifyOptions,
+    choice: ProtocolChoice,
+    now: UnixTime,
+) -> Result<(VerifiedDeployment, Negotiated), AttestationError> {
+    let deployment = verify_deployment(document, &nonce.0, expected, options, now)
         .map_err(|source| AttestationError::Verify { source })?;
     // Only after the manifest is attested: an unattested list could talk the client down (protocol.md §9).
-    let offered = expected.protocols();
-    if !offered.is_empty() && !expected.speaks(PROTOCOL) {
-        return Err(AttestationError::Protocol { offered: offered.join(", ") });
-    }
-    Ok(deployment)
+    let negotiated = negotiate(choice, expected).map_err(|source| AttestationError::Protocol { source })?;
+    Ok((deployment, negotiated))
 }

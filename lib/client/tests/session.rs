@@ -13,7 +13,7 @@ use std::{
 
 use privatemode_client::{
     AttestationError, ManifestError, Manifests, Nonce, Outcome, Phase, RenewError, Session, Settings,
-    SignerError, SystemEntropy, Transport, TransportError,
+    SignerError, Transport, TransportError,
     testing::{Ca, Deployment, ManualClock},
 };
 use privatemode_manifest::{Manifest, VerifyError};
@@ -165,8 +165,7 @@ struct World {
 fn world_with(deployment: &Arc<Deployment>, cdn: Arc<Cdn>) -> World {
     let net = Net::new(deployment);
     let clock = ManualClock::at(START);
-    let settings =
-        Settings { verify: Deployment::options(), clock: clock.clone(), entropy: Arc::new(SystemEntropy) };
+    let settings = Settings { clock: clock.clone(), ..Settings::system(Deployment::options()) };
     let session = Session::new(Arc::clone(&net), Arc::clone(&cdn), settings);
     World { net, cdn, clock, session }
 }

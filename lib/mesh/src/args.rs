@@ -5,6 +5,7 @@ use std::{fs, path::Path, path::PathBuf};
 
 use http::Uri;
 use privatemode_attest::{EvidenceKind, SimulatedAllowed};
+use privatemode_collateral::{CollateralArgs, CollateralPlan, Collector};
 use privatemode_manifest::{Manifest, PolicyHash, VerifyOptions};
 use privatemode_service::{Chain, Faults};
 
@@ -30,6 +31,9 @@ pub struct MeshArgs {
     /// measures it.
     #[arg(long, value_name = "FILE")]
     pub workload_policy: Option<PathBuf>,
+    /// Where the hardware vendors' documents come from.
+    #[command(flatten)]
+    pub collateral: CollateralArgs,
     /// Accept SIMULATED evidence: no hardware protects anything. For development only.
     #[cfg(feature = "simulated")]
     #[arg(long)]
@@ -66,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) platform: EvidenceKind,
     pub(crate) policy: Option<PolicyHash>,
     pub(crate) options: VerifyOptions,
+    /// None on the simulated platform, about which nobody publishes anything.
+    pub(crate) collector: Option<Collector>,
 }
 
 impl MeshArgs {
@@ -89,7 +95,10 @@ impl MeshArgs {
             );
         }
         let policy = self.policy(platform, &mut faults);
-        let options = self.options(platform, &mut faults);
+        let mut options = self.options(platform, &mut faults);
+        let plan = self.collateral.plan(None).map_err(|wrong| faults.append(wrong)).ok();
+        options.crl_grace = plan.as_ref().map_or(0, |plan| plan.grace);
+        let collector = collector(platform, plan.as_ref(), &mut faults);
         if let (Some(manifest), Some(platform)) = (&manifest, platform)
             && !manifest.names_platform(platform)
         {
@@ -108,7 +117,7 @@ impl MeshArgs {
         match (coordinator_mesh, coordinator, manifest, platform) {
             (Some(coordinator_mesh), Some(coordinator), Some(manifest), Some(platform)) => {
                 faults.into_result()?;
-                Ok(Settings { coordinator_mesh, coordinator, manifest, platform, policy, options })
+                Ok(Settings { coordinator_mesh, coordinator, manifest, platform, policy, options, collector })
             }
             _ => Err(faults),
         }
@@ -165,7 +174,10 @@ impl MeshArgs {
                 ));
             }
             (Some(EvidenceKind::Simulated), true) => {
-                return VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()) };
+                return VerifyOptions {
+                    simulated: Some(SimulatedAllowed::danger_accept_simulated()),
+                    ..VerifyOptions::default()
+                };
             }
             (Some(EvidenceKind::Snp | EvidenceKind::Tdx), false) | (None, _) => {}
         }
@@ -179,8 +191,17 @@ impl MeshArgs {
                 "--platform simulated: this build leaves the simulated platform out; use a development build",
             );
         }
-        VerifyOptions { simulated: None::<SimulatedAllowed> }
+        VerifyOptions { simulated: None::<SimulatedAllowed>, ..VerifyOptions::default() }
     }
+}
+
+fn collector(
+    platform: Option<EvidenceKind>,
+    plan: Option<&CollateralPlan>,
+    faults: &mut Faults,
+) -> Option<Collector> {
+    let plan = plan.filter(|_| platform.is_some_and(|platform| platform != EvidenceKind::Simulated))?;
+    faults.check(plan.collector().map_err(|error| Chain(&error).to_string()))
 }
 
 fn url(flag: &str, text: &str, faults: &mut Faults) -> Option<Uri> {

@@ -16,6 +16,7 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
+use sha2::{Digest, Sha256};
 
 use crate::{args::Settings, coordinator::Coordinator, key::MeshKey, quote::Quoter, tls};
 
@@ -97,6 +98,12 @@ impl MeshIdentity {
     #[must_use]
     pub fn sign_prehash_asn1(&self, digest: &[u8; 32]) -> Vec<u8> {
         self.key.sign_prehash_asn1(digest)
+    }
+
+    /// ASN.1 ECDSA (P-256) signature over the SHA-256 of `message`, as [`Self::sign_prehash_asn1`].
+    #[must_use]
+    pub fn sign_asn1(&self, message: &[u8]) -> Vec<u8> {
+        self.sign_prehash_asn1(&Sha256::digest(message).into())
     }
 
     /// The manifest that the coordinator proved to enforce.

@@ -16,7 +16,10 @@ use privatemode_attest::{
     ReportData, UnixTime,
     mesh::{LeafError, SignatureError},
 };
-use privatemode_manifest::{VerifiedDeployment, VerifyError, verify_deployment};
+use privatemode_collateral::FetchError;
+use privatemode_manifest::{
+    VerifiedDeployment, VerifyError, VerifyOptions, document_needs, verify_deployment,
+};
 use privatemode_service::{Chain, Faults};
 use rustls::pki_types::{CertificateDer, pem, pem::PemObject};
 
@@ -34,6 +37,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Longest time for the hardware vendor's documents, all attempts together.
+const FETCHING: Duration = Duration::from_secs(90);
 /// A mesh chain has one leaf and a CA or two.
 const MAX_CHAIN: usize = 8;
 
@@ -71,6 +76,12 @@ pub enum JoinError {
     Coordinator {
         /// Why.
         source: Box<CoordinatorError>,
+    },
+    /// Step 2: what the vendor publishes about the coordinator's machine.
+    #[error("the coordinator's evidence cannot be verified now")]
+    Collateral {
+        /// Why.
+        source: FetchError,
     },
     /// Step 2: what answers is not the expected deployment.
     #[error("the coordinator is refused")]
@@ -207,8 +218,21 @@ pub(crate) async fn attest(
     let mut nonce = [0; 32];
     getrandom::fill(&mut nonce).map_err(|error| JoinError::Key { source: error.into() })?;
     let document = coordinator.attest(&nonce).await?;
-    verify_deployment(&document, &nonce, &settings.manifest, &settings.options, now())
-        .map_err(|source| JoinError::NotTrusted { source: Box::new(source) })
+    let refused = |source| JoinError::NotTrusted { source: Box::new(source) };
+    let Some(collector) = &settings.collector else {
+        return verify_deployment(&document, &nonce, &settings.manifest, &settings.options, now())
+            .map_err(refused);
+    };
+    let needs = document_needs(&document, &settings.manifest);
+    let gathered = collector.gather_within(&needs, FETCHING).await;
+    let gathered = gathered.map_err(|source| JoinError::Collateral { source })?;
+    let options = VerifyOptions { collateral: gathered.collateral.clone(), ..settings.options.clone() };
+    let verified = verify_deployment(&document, &nonce, &settings.manifest, &options, now());
+    match &verified {
+        Ok(_) => collector.confirm_all(&gathered).await,
+        Err(refusal) => collector.reject_faulty(&gathered, refusal).await,
+    }
+    verified.map_err(refused)
 }
 
 /// Asks the platform on a thread where it may block.

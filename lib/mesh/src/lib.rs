@@ -30,6 +30,8 @@ pub use coordinator::CoordinatorError;
 pub use identity::MeshIdentity;
 pub use join::{JoinError, join, join_within};
 pub use peer::PeerError;
+#[cfg(feature = "sev-guest")]
+pub use quote::SevGuestQuoter;
 #[cfg(feature = "simulated")]
 pub use quote::SimulatedQuoter;
-pub use quote::{QuoteError, Quoter, quoter};
+pub use quote::{QuoteError, Quoter, TsmQuoter, quoter};

@@ -4,7 +4,7 @@ use std::{error::Error, time::Duration};
 
 use privatemode_wire::exchange::{ExchangeMessageError, FinishError};
 
-use crate::{AttestationError, ManifestError, SignerError, TransportError};
+use crate::{AttestationError, CollateralError, ManifestError, SignerError, TransportError};
 
 /// Why a renewal failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,12 @@ pub enum RenewError {
     Attest {
         /// Why.
         source: TransportError,
+    },
+    /// The attestation came, and what is needed to verify it did not.
+    #[error("the deployment cannot be verified now")]
+    Collateral {
+        /// Why.
+        source: CollateralError,
     },
     /// The attestation came and proves nothing.
     #[error("the deployment is not trusted")]
@@ -86,7 +92,7 @@ impl RenewError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Manifest { .. } | Self::Waited { .. } | Self::Aborted => true,
+            Self::Manifest { .. } | Self::Collateral { .. } | Self::Waited { .. } | Self::Aborted => true,
             Self::Attest { source } | Self::Exchange { source } => source.is_transient(),
             Self::Attestation { .. }
             | Self::Record { .. }

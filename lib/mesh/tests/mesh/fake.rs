@@ -175,6 +175,7 @@ impl Fake {
             platform: Some(PlatformName::Simulated),
             workload_policy: Some(self.path(workload)),
             danger_simulated: true,
+            ..Default::default()
         }
     }
 
@@ -242,7 +243,10 @@ impl Inner {
         let spki = STANDARD.decode(request.public_key).unwrap();
         let bound = ReportData::of_public_key(&spki, &self.nonce.lock().unwrap());
         let evidence = STANDARD.decode(request.evidence).unwrap();
-        let options = VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()) };
+        let options = VerifyOptions {
+            simulated: Some(SimulatedAllowed::danger_accept_simulated()),
+            ..VerifyOptions::default()
+        };
         let workload =
             appraise_workload(&self.manifest, kind, &evidence, &bound, &options, UnixTime(now())).unwrap();
         let sans = &workload.entry.sans;
