@@ -1,4 +1,4 @@
-//! Fakes for tests: an inference engine, a gateway gone bad, and guards for real processes.
+//! Fakes for tests: an inference engine, hardware vendors, a gateway gone bad, and guards for real processes.
 //!
 //! Nothing here is part of the product. What listens does so on 127.0.0.1, on a port that the system picks, and stops
 //! when it is dropped.
@@ -8,9 +8,12 @@
 mod connection;
 pub mod members;
 mod process;
+mod segments;
 mod tamper;
 mod upstream;
+pub mod vendor;
 
 pub use process::{ChildGuard, free_port, wait_until};
+pub use segments::{Place, Segments};
 pub use tamper::{Message, TamperingGateway, TlsSides, Verdict};
 pub use upstream::{Recorded, Reply, StubUpstream};
