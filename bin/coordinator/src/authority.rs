@@ -10,8 +10,8 @@
 //! [`crate::coordinator`]. `attestation.md` §2.
 
 use privatemode_attest::UnixTime;
-use privatemode_attest::ecdsa::PublicKey;
 use privatemode_attest::mesh::{LeafError, MeshCa, MeshCaError};
+use privatemode_attest::signature::PublicKey;
 use privatemode_manifest::PolicyEntry;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CustomExtension, DistinguishedName, DnType,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use privatemode_attest::SimulatedAllowed;
+use privatemode_collateral::CollateralArgs;
 use privatemode_mesh::PlatformName;
 
 /// Settings of the coordinator.
@@ -29,6 +30,9 @@ pub struct Config {
     #[cfg(feature = "simulated")]
     #[arg(long)]
     pub danger_simulated: bool,
+
+    #[command(flatten)]
+    pub collateral: CollateralArgs,
 
     /// Where clients and the gateway attest the deployment.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1314")]

@@ -3,11 +3,14 @@
 //! Speaks no protocol and waits for nothing except the platform's quote. `attestation.md` §2.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use privatemode_attest::ecdsa::{PublicKey, PublicKeyError};
+use privatemode_attest::signature::{PublicKey, PublicKeyError};
 use privatemode_attest::{EvidenceKind, ReportData, UnixTime};
+use privatemode_collateral::{Collector, FetchError, Gathered};
 use privatemode_manifest::{
-    AppraiseError, AttestationDocument, PolicyHash, VerifyOptions, appraise_workload, history,
+    AppraiseError, AttestationDocument, Collateral, Needs, PolicyHash, VerifyOptions, appraise_workload,
+    history, needs,
 };
 use privatemode_mesh::{QuoteError, Quoter};
 use thiserror::Error;
@@ -15,6 +18,9 @@ use thiserror::Error;
 use crate::authority::{Authority, IssueError};
 use crate::challenge::{CAPACITY, Challenges, ChallengesFull, NonceError};
 use crate::deployment::Deployment;
+
+/// Longest wait for the vendors: shorter than a workload waits for us. It asks again, and finds the fetch done.
+const FETCHING: Duration = Duration::from_secs(7);
 
 /// What time it is. Injected, so that tests can move it.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
@@ -27,6 +33,16 @@ pub struct Coordinator {
     options: VerifyOptions,
     clock: Clock,
     challenges: Mutex<Challenges>,
+    collector: Option<Collector>,
+}
+
+/// An applicant whose nonce and key are in order: steps 1 and 2. There is no way to step 3 but through it.
+#[derive(Debug)]
+pub struct Admission {
+    applicant: Applicant,
+    key: PublicKey,
+    /// What must be fetched for the evidence.
+    needs: Needs,
 }
 
 /// A workload that wants a certificate.
@@ -79,6 +95,12 @@ pub enum JoinError {
         /// Why.
         source: PublicKeyError,
     },
+    /// Step 3: what the vendor publishes about the workload's machine.
+    #[error("the workload's evidence cannot be verified now")]
+    Collateral {
+        /// Why.
+        source: FetchError,
+    },
     /// Step 3: the evidence.
     #[error(transparent)]
     Appraise(#[from] AppraiseError),
@@ -100,7 +122,13 @@ impl Coordinator {
         clock: Clock,
     ) -> Self {
         let challenges = Mutex::new(Challenges::new(CAPACITY));
-        Self { deployment, authority, quoter, options, clock, challenges }
+        Self { deployment, authority, quoter, options, clock, challenges, collector: None }
+    }
+
+    /// Fetches what workloads' evidence does not bring through `collector`; otherwise it must bring everything.
+    #[must_use]
+    pub fn with_collateral(self, collector: Collector) -> Self {
+        Self { collector: Some(collector), ..self }
     }
 
     /// The deployment in force.
@@ -135,22 +163,48 @@ impl Coordinator {
         Ok(nonce)
     }
 
-    /// Certifies the key of a workload whose evidence the manifest accepts.
-    pub fn join(&self, applicant: &Applicant) -> Result<Member, JoinError> {
-        let now = (self.clock)();
+    /// Steps 1 and 2, which cost nothing: nobody without a challenge of ours makes us ask a vendor.
+    pub fn admit(&self, applicant: Applicant) -> Result<Admission, JoinError> {
         // step 1: ours, fresh, and never again, whatever comes of the rest
-        self.challenges().take(&applicant.nonce, now)?;
+        self.challenges().take(&applicant.nonce, (self.clock)())?;
         // step 2: a key that the mesh can use
         let key =
             PublicKey::parse_spki(&applicant.public_key).map_err(|source| JoinError::PublicKey { source })?;
+        // evidence that does not say what it needs is refused in step 3, with the reason
+        let manifest = self.deployment.manifest();
+        let needs = needs(applicant.kind, &applicant.evidence, manifest).unwrap_or(Needs::Nothing);
+        Ok(Admission { applicant, key, needs })
+    }
+
+    /// What step 3 needs of the vendors. All who need the same share one fetch.
+    pub async fn collateral(&self, admission: &Admission) -> Result<Gathered, JoinError> {
+        let Some(collector) = &self.collector else { return Ok(Gathered::default()) };
+        let gathered = collector.gather_within(&admission.needs, FETCHING).await;
+        gathered.map_err(|source| JoinError::Collateral { source })
+    }
+
+    /// Keeps or drops what was fetched, by the outcome of [`join`](Self::join).
+    pub async fn judged(&self, gathered: &Gathered, outcome: Result<(), &JoinError>) {
+        match (&self.collector, outcome) {
+            (Some(collector), Ok(())) => collector.confirm_all(gathered).await,
+            (Some(collector), Err(refusal)) => collector.reject_faulty(gathered, refusal).await,
+            (None, _) => {}
+        }
+    }
+
+    /// Certifies the key of a workload whose evidence the manifest accepts.
+    pub fn join(&self, admission: &Admission, collateral: Collateral) -> Result<Member, JoinError> {
+        let Admission { applicant, key, .. } = admission;
+        let now = (self.clock)();
         // step 3: genuine evidence for this key and this nonce, of a policy that the manifest names
         let bound = ReportData::of_public_key(key.spki_der(), &applicant.nonce);
         let manifest = self.deployment.manifest();
         let (kind, evidence) = (applicant.kind, &applicant.evidence);
-        let workload = appraise_workload(manifest, kind, evidence, &bound, &self.options, now)?;
+        let options = VerifyOptions { collateral, ..self.options.clone() };
+        let workload = appraise_workload(manifest, kind, evidence, &bound, &options, now)?;
         // step 4: a certificate with the manifest's names; the workload has no say in them
         let cert_chain =
-            self.authority.issue(&workload.entry, &key, now).map_err(|source| JoinError::Issue { source })?;
+            self.authority.issue(&workload.entry, key, now).map_err(|source| JoinError::Issue { source })?;
         let name = workload.entry.sans.first().cloned().unwrap_or_default();
         Ok(Member { cert_chain, policy: workload.policy_hash, name })
     }

@@ -53,12 +53,14 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
 /// Makes a coordinator: checks everything, then makes the keys.
 pub fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
     let kind = EvidenceKind::from(config.platform);
+    let plan = config.collateral.plan(None)?;
     let manifest = files::manifest(&config.manifest)?;
     let policies = files::policies(&config.policies)?;
     let own_policy = files::own_policy(&config.own_policy)?;
     let deployment = Deployment::check(&manifest, policies, &own_policy, kind)
         .with_context(|| format!("cannot enforce `{}`", config.manifest.display()))?;
-    let options = VerifyOptions { simulated: config.simulated() };
+    let options =
+        VerifyOptions { simulated: config.simulated(), crl_grace: plan.grace, ..VerifyOptions::default() };
     let quoter = privatemode_mesh::quoter(kind, Some(deployment.own_policy()))?;
     if kind == EvidenceKind::Simulated {
         options.simulated.ok_or(SimulatedNotAllowed)?;
@@ -71,7 +73,16 @@ pub fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
         platform = %kind,
         "the manifest is in force"
     );
-    Ok(Coordinator::new(deployment, authority, quoter, options, clock))
+    if let Some(downgrade) = config.collateral.downgrade() {
+        tracing::warn!("{downgrade}");
+    }
+    let coordinator = Coordinator::new(deployment, authority, quoter, options, clock);
+    // there is nothing to fetch about simulated evidence, and a manifest never mixes the two
+    Ok(if kind == EvidenceKind::Simulated {
+        coordinator
+    } else {
+        coordinator.with_collateral(plan.collector()?)
+    })
 }
 
 /// Serves a coordinator until `process.shutdown`, then drains.

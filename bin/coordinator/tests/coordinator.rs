@@ -112,7 +112,7 @@ impl Stand {
 }
 
 fn allowed() -> VerifyOptions {
-    VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()) }
+    VerifyOptions { simulated: Some(SimulatedAllowed::danger_accept_simulated()), ..VerifyOptions::default() }
 }
 
 fn read(clock: &Arc<AtomicU64>) -> Clock {
@@ -137,6 +137,7 @@ fn write_files(folder: &Path) -> Config {
         own_policy: path("policies/coordinator"),
         platform: PlatformName::Simulated,
         danger_simulated: true,
+        collateral: Default::default(),
         http_listen: "127.0.0.1:0".parse().unwrap(),
         mesh_listen: "127.0.0.1:0".parse().unwrap(),
         probe_listen: "127.0.0.1:0".parse().unwrap(),
@@ -223,6 +224,7 @@ async fn the_librarys_own_workload_joins() {
         platform: Some(PlatformName::Simulated),
         workload_policy: Some(stand.folder.path().join("policies/secrets")),
         danger_simulated: true,
+        ..Default::default()
     };
     let identity = privatemode_mesh::join(&args).await.unwrap();
     let mesh_ca = stand.verified().await;

@@ -19,6 +19,10 @@ pub struct Config {
     /// How many live secrets are kept; further exchanges are refused until some expire.
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub max_secrets: usize,
+    /// How many sealed requests of the last minutes are remembered, so that none runs twice; beyond that, further ones are
+    /// refused with 503. Each takes at most 30 bytes.
+    #[arg(long, value_name = "COUNT", default_value_t = 4_000_000)]
+    pub max_claims: usize,
     /// Identity and trust.
     #[command(flatten)]
     pub mesh: MeshArgs,

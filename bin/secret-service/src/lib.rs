@@ -3,10 +3,11 @@
 //! ```text
 //! client ──PublicKey──▶ gateway ──mesh TLS──▶ POST /v1/secret ──▶ store (TTL)
 //!                                             POST /mesh/v1/secrets/lookup ◀──mesh TLS── inference proxy
+//!                                             POST /v1/claims              ◀──mesh TLS── inference proxy
 //! ```
 //!
-//! The gateway relays an exchange and learns nothing from it; only an inference proxy may ask for a secret. Opens no
-//! request bodies and knows no accounts.
+//! The gateway relays an exchange and learns nothing from it; only an inference proxy may ask for a secret. Also
+//! remembers, for all workers together, which sealed requests have run (§9). Opens no request bodies and knows no accounts.
 
 mod caller;
 mod config;

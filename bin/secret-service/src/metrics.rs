@@ -1,12 +1,14 @@
 //! What is counted.
 
 use privatemode_service::metrics::{Counter, Gauge, Histogram, LATENCY_SECONDS, Registry};
+use privatemode_wire::replay::Refusal;
 
 /// The secret service's metrics.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
     pub(crate) secrets: Gauge,
+    pub(crate) remembered: Gauge,
     pub(crate) exchange_seconds: Histogram,
 }
 
@@ -17,6 +19,11 @@ impl Metrics {
         Self {
             registry: registry.clone(),
             secrets: registry.gauge("privatemode_secrets", "Secrets in the store.", &[]),
+            remembered: registry.gauge(
+                "privatemode_claims_remembered",
+                "Requests in the replay memory.",
+                &[],
+            ),
             exchange_seconds: registry.histogram(
                 "privatemode_secret_exchange_seconds",
                 "Duration of a secret exchange.",
@@ -24,6 +31,24 @@ impl Metrics {
                 LATENCY_SECONDS,
             ),
         }
+    }
+
+    pub(crate) fn claim(&self, claimed: Result<(), Refusal>) {
+        let result = match claimed {
+            Ok(()) => "claimed",
+            Err(Refusal::Replayed) => "replayed",
+            Err(Refusal::TooOld { .. }) => "too_old",
+            Err(Refusal::FromFuture { .. }) => "from_future",
+            Err(Refusal::BeforeStart { .. }) => "before_start",
+            Err(Refusal::Full) => "full",
+        };
+        self.registry
+            .counter(
+                "privatemode_claims_total",
+                "Claims of sealed requests by result.",
+                &[("result", result)],
+            )
+            .increment();
     }
 
     pub(crate) fn request(&self, route: &'static str, status: http::StatusCode) -> Counter {

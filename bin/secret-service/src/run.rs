@@ -10,7 +10,11 @@ use privatemode_service::{
     BoxBody, BoxFuture, Chain, Connection, Health, Limits, Process, Shutdown, listen, metrics::Registry,
     serve, serve_health,
 };
-use privatemode_store::{Embedded, MonotonicClock};
+use privatemode_store::{
+    Embedded, MonotonicClock,
+    claims::{ClaimMemory, system_now},
+};
+use privatemode_wire::replay::ReplayLimits;
 
 use crate::{Caller, Config, Metrics, SecretService, Secrets, SignError, Signer};
 
@@ -27,13 +31,14 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         let store = Arc::new(Embedded::new(Arc::new(MonotonicClock::new()), config.max_secrets));
         let signer = Arc::new(MeshSigner(Arc::clone(&identity)));
         let secrets = Arc::new(Secrets::new(store.clone(), signer, config.secret_ttl));
-        let service = SecretService::new(secrets, metrics.clone());
+        let claims = Arc::new(claims(config.max_claims)?);
+        let service = SecretService::new(secrets, Arc::clone(&claims), metrics.clone());
 
         let listener = listen(config.listen)?;
         let health_listener = listen(config.health_listen)?;
         process.announce(&[("mesh", listener.local_addr()?), ("health", health_listener.local_addr()?)]);
 
-        let sweeping = tokio::spawn(sweep(store, metrics, process.shutdown.clone()));
+        let sweeping = tokio::spawn(sweep(store, claims, metrics, process.shutdown.clone()));
         let health = Health::new();
         health.ready();
         let health_server = serve_health(health_listener, health, registry, process.shutdown.child());
@@ -45,6 +50,13 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         renewal.abort();
         Ok(())
     })
+}
+
+/// It forgets with its process, and so begins by refusing what an earlier one may have taken.
+fn claims(capacity: usize) -> anyhow::Result<ClaimMemory> {
+    let mut seed = [0; 16];
+    getrandom::fill(&mut seed).context("no random bytes for the replay memory")?;
+    Ok(ClaimMemory::begin(ReplayLimits { capacity, ..ReplayLimits::default() }, system_now(), seed))
 }
 
 async fn answer(
@@ -60,10 +72,11 @@ async fn answer(
 }
 
 /// Wipes expired secrets and shows how many are left.
-async fn sweep(store: Arc<Embedded>, metrics: Metrics, shutdown: Shutdown) {
+async fn sweep(store: Arc<Embedded>, claims: Arc<ClaimMemory>, metrics: Metrics, shutdown: Shutdown) {
     while !shutdown.is_triggered() {
         store.sweep();
         metrics.secrets.set(i64::try_from(store.len()).unwrap_or(i64::MAX));
+        metrics.remembered.set(i64::try_from(claims.len()).unwrap_or(i64::MAX));
         tokio::select! {
             () = shutdown.triggered() => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}

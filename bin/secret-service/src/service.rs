@@ -1,4 +1,4 @@
-//! The two routes over HTTP. What may be asked by whom is decided here, before a body is read.
+//! The routes over HTTP. What may be asked by whom is decided here, before a body is read.
 
 use std::{sync::Arc, time::Instant};
 
@@ -8,9 +8,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use privatemode_service::{
     ApiError, BoxBody, BoxError, Chain,
-    body::{full, read_limited},
+    body::{empty, full, read_limited},
 };
-use privatemode_store::{PutError, StoredSecret};
+use privatemode_store::{
+    PutError, StoredSecret,
+    claims::{ClaimMemory, ClaimMessage, RefusalMessage},
+};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -24,6 +27,7 @@ const MAX_LOOKUP: usize = 1024;
 #[derive(Clone)]
 pub struct SecretService {
     secrets: Arc<Secrets>,
+    claims: Arc<ClaimMemory>,
     metrics: Metrics,
 }
 
@@ -31,6 +35,7 @@ pub struct SecretService {
 enum Route {
     Exchange,
     Lookup,
+    Claim,
 }
 
 impl Route {
@@ -38,6 +43,7 @@ impl Route {
         match path {
             "/v1/secret" => Some(Self::Exchange),
             "/mesh/v1/secrets/lookup" => Some(Self::Lookup),
+            "/v1/claims" => Some(Self::Claim),
             _ => None,
         }
     }
@@ -46,23 +52,25 @@ impl Route {
         match self {
             Self::Exchange => "exchange",
             Self::Lookup => "lookup",
+            Self::Claim => "claim",
         }
     }
 
-    /// The gateway must never get a secret, however it came by a workload's trust.
+    /// The gateway must never get a secret, however it came by a workload's trust; and it must not claim a request that it holds
+    /// back.
     fn allowed(self) -> Caller {
         match self {
             Self::Exchange => Caller::Gateway,
-            Self::Lookup => Caller::InferenceProxy,
+            Self::Lookup | Self::Claim => Caller::InferenceProxy,
         }
     }
 }
 
 impl SecretService {
-    /// Serves `secrets`.
+    /// Serves `secrets` and `claims`.
     #[must_use]
-    pub fn new(secrets: Arc<Secrets>, metrics: Metrics) -> Self {
-        Self { secrets, metrics }
+    pub fn new(secrets: Arc<Secrets>, claims: Arc<ClaimMemory>, metrics: Metrics) -> Self {
+        Self { secrets, claims, metrics }
     }
 
     /// Answers one request of `caller`, whose identity the TLS handshake has verified.
@@ -105,6 +113,7 @@ impl SecretService {
         match route {
             Route::Exchange => self.exchange(&read_limited(request.into_body(), MAX_EXCHANGE).await?).await,
             Route::Lookup => self.lookup(&read_limited(request.into_body(), MAX_LOOKUP).await?).await,
+            Route::Claim => self.claim(&read_limited(request.into_body(), ClaimMessage::MAX).await?),
         }
     }
 
@@ -128,6 +137,25 @@ impl SecretService {
             Some(found) => Ok(json(found_json(&found))),
             None => Err(ApiError::not_found("no_secret", "There is no live secret of that ID.")),
         }
+    }
+
+    /// 204: the worker may answer the request, and nobody else ever.
+    fn claim(&self, body: &[u8]) -> Result<Response<BoxBody>, ApiError> {
+        let ClaimMessage { key, sent } = ClaimMessage::parse(body).map_err(|error| {
+            ApiError::bad_request("bad_claim", "Expected {\"key\": …, \"sent\": …}.")
+                .with_private(Chain(&error))
+        })?;
+        let claimed = self.claims.claim(&key, sent);
+        self.metrics.claim(claimed);
+        let (status, mut response) = match claimed {
+            Ok(()) => (StatusCode::NO_CONTENT, Response::new(empty())),
+            Err(refusal) => {
+                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::CONFLICT);
+                (status, json(RefusalMessage(refusal).to_json(self.claims.now())))
+            }
+        };
+        *response.status_mut() = status;
+        Ok(response)
     }
 }
 

@@ -14,7 +14,7 @@ use privatemode_service::metrics::{Gauge, Registry};
 use serde::Deserialize;
 
 use super::{Fault, request};
-use crate::coordinator::{Applicant, Coordinator};
+use crate::coordinator::{Applicant, Coordinator, JoinError, Member};
 
 /// Longest request for a challenge.
 pub const MAX_CHALLENGE: usize = 1024;
@@ -62,14 +62,32 @@ async fn join(State(api): State<MeshApi>, request: Request<Body>) -> Result<Json
 
 async fn admit(coordinator: &Arc<Coordinator>, request: Request<Body>) -> Result<JoinReply, Fault> {
     let applicant = applicant(&request::json(request, MAX_JOIN).await?)?;
-    let coordinator = Arc::clone(coordinator);
-    // verifying and signing are work, not waiting
-    let joined = tokio::task::spawn_blocking(move || coordinator.join(&applicant)).await;
-    let member = joined.map_err(|_| Fault::Internal)?.inspect_err(|refusal| {
+    let member = joined(coordinator, applicant).await?.inspect_err(|refusal| {
         tracing::warn!(error = %privatemode_service::Chain(refusal), "a workload was refused");
     })?;
     tracing::info!(workload = member.name, policy = %member.policy, "a workload joined the mesh");
     Ok(JoinReply { cert_chain: member.cert_chain })
+}
+
+/// Fetching and verifying are two calls.
+async fn joined(
+    coordinator: &Arc<Coordinator>,
+    applicant: Applicant,
+) -> Result<Result<Member, JoinError>, Fault> {
+    let admission = match coordinator.admit(applicant) {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let gathered = match coordinator.collateral(&admission).await {
+        Ok(gathered) => gathered,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (worker, collateral) = (Arc::clone(coordinator), gathered.collateral.clone());
+    // verifying and signing are work, not waiting
+    let member = tokio::task::spawn_blocking(move || worker.join(&admission, collateral)).await;
+    let member = member.map_err(|_| Fault::Internal)?;
+    coordinator.judged(&gathered, member.as_ref().map(|_| ())).await;
+    Ok(member)
 }
 
 fn applicant(request: &JoinRequest) -> Result<Applicant, Fault> {

@@ -9,6 +9,10 @@ use p256::ecdsa::{
 use privatemode_service::metrics::Registry;
 use privatemode_store::{Embedded, ManualClock};
 use privatemode_wire::exchange::{ClientExchange, ExchangeReply, FinishError, SignedExchange};
+use privatemode_wire::{
+    replay::{Refusal, ReplayKey, ReplayLimits},
+    stream::UnixMillis,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -38,6 +42,7 @@ struct Fixture {
     store: Arc<Embedded>,
     key: VerifyingKey,
     registry: Registry,
+    claims: Arc<ClaimMemory>,
     service: SecretService,
 }
 
@@ -48,8 +53,11 @@ fn fixture(capacity: usize) -> Fixture {
     let store = Arc::new(Embedded::new(clock.clone(), capacity));
     let registry = Registry::new();
     let secrets = Secrets::new(store.clone(), Arc::new(TestKey(key)), TTL);
-    let service = SecretService::new(Arc::new(secrets), Metrics::new(&registry));
-    Fixture { clock, store, key: verifying, registry, service }
+    let now = Arc::new(|| UnixMillis(1_000_000));
+    let limits = ReplayLimits { future: 0, capacity: 2, ..ReplayLimits::default() };
+    let claims = Arc::new(ClaimMemory::begin(limits, now, [1; 16]));
+    let service = SecretService::new(Arc::new(secrets), Arc::clone(&claims), Metrics::new(&registry));
+    Fixture { clock, store, key: verifying, registry, claims, service }
 }
 
 async fn post(service: &SecretService, caller: Caller, path: &str, body: impl Into<Bytes>) -> (u16, Value) {
@@ -110,6 +118,7 @@ async fn each_path_has_one_caller() {
     for (path, wrong) in [
         ("/v1/secret", [Caller::InferenceProxy, Caller::Other]),
         ("/mesh/v1/secrets/lookup", [Caller::Gateway, Caller::Other]),
+        ("/v1/claims", [Caller::Gateway, Caller::Other]),
     ] {
         for caller in wrong {
             // even a valid body: the caller is checked first
@@ -196,7 +205,8 @@ async fn a_full_store_is_a_passing_state() {
 async fn without_a_signature_nothing_is_stored() {
     let fixture = fixture(4);
     let secrets = Secrets::new(fixture.store.clone(), Arc::new(NoKey), TTL);
-    let service = SecretService::new(Arc::new(secrets), Metrics::new(&fixture.registry));
+    let service =
+        SecretService::new(Arc::new(secrets), fixture.claims.clone(), Metrics::new(&fixture.registry));
     let (status, error) = post(&service, Caller::Gateway, "/v1/secret", client().request_json()).await;
     assert_eq!((status, &error["error"]["message"]), (500, &json!("internal error")));
     assert!(fixture.store.is_empty());
@@ -211,4 +221,46 @@ async fn other_paths_and_methods_are_refused_and_counted() {
     let text = fixture.registry.render();
     assert!(text.contains(r#"privatemode_requests_total{route="exchange",status="405"} 1"#), "{text}");
     assert!(text.contains(r#"privatemode_requests_total{route="unknown",status="404"} 1"#), "{text}");
+}
+
+/// Status and refusal of one claim.
+async fn claim(fixture: &Fixture, key: u8, sent: u64) -> (u16, Option<Refusal>) {
+    let message = ClaimMessage { key: ReplayKey::from_bytes([key; 32]), sent: UnixMillis(sent) };
+    let request = Request::post("/v1/claims").body(Full::new(Bytes::from(message.to_json()))).unwrap();
+    let response = fixture.service.handle(Caller::InferenceProxy, request).await;
+    let status = response.status().as_u16();
+    let body = read_limited(response.into_body(), RefusalMessage::MAX).await.unwrap();
+    (status, RefusalMessage::parse(&body).ok().map(|RefusalMessage(refusal)| refusal))
+}
+
+#[tokio::test]
+async fn a_request_is_claimed_once() {
+    let fixture = fixture(4);
+    let server_time = UnixMillis(1_000_000);
+    assert_eq!(claim(&fixture, 1, 1_000_000).await, (204, None));
+    assert_eq!(claim(&fixture, 1, 1_000_000).await, (409, Some(Refusal::Replayed)));
+    let before = Refusal::BeforeStart { server_time, not_before: server_time };
+    assert_eq!(claim(&fixture, 2, 999_999).await, (409, Some(before)));
+    assert_eq!(claim(&fixture, 2, 1_000_001).await, (409, Some(Refusal::FromFuture { server_time })));
+    assert_eq!(claim(&fixture, 2, 1).await, (409, Some(Refusal::TooOld { server_time })));
+    assert_eq!(claim(&fixture, 2, 1_000_000).await, (204, None));
+    assert_eq!(claim(&fixture, 3, 1_000_000).await, (503, Some(Refusal::Full)));
+    assert_eq!(fixture.claims.len(), 2);
+    let text = fixture.registry.render();
+    for (result, count) in [("claimed", 2), ("replayed", 1), ("before_start", 1), ("too_old", 1), ("full", 1)]
+    {
+        let line = format!(r#"privatemode_claims_total{{result="{result}"}} {count}"#);
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_claim_is_refused() {
+    let fixture = fixture(4);
+    let (status, error) = post(&fixture.service, Caller::InferenceProxy, "/v1/claims", "{}").await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("bad_claim")));
+    let long = format!(r#"{{"key":"{}","sent":1}}"#, "A".repeat(ClaimMessage::MAX));
+    let (status, _) = post(&fixture.service, Caller::InferenceProxy, "/v1/claims", long).await;
+    assert_eq!(status, 413);
+    assert!(fixture.claims.is_empty());
 }
