@@ -56,7 +56,8 @@ impl Held {
         Bytes::from_owner(Kept { bytes, _held: self })
     }
 
-    fn take(&mut self, bytes: usize) -> Result<(), OverBudget> {
+    /// Counts bytes that came.
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), OverBudget> {
         self.came = self.came.saturating_add(bytes);
         let more = self.came.saturating_sub(FREE) - self.held;
         let taken =

@@ -6,6 +6,15 @@ use privatemode_mesh::MeshArgs;
 
 use crate::{EngineTarget, ModelTasks};
 
+/// Where claims are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClaimsPlace {
+    /// In the secret service.
+    Mesh,
+    /// In this process.
+    Local,
+}
+
 /// The settings of the inference proxy.
 #[derive(clap::Args)]
 pub struct Config {
@@ -27,6 +36,10 @@ pub struct Config {
     /// The secret service, over mesh TLS.
     #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000")]
     pub secret_service: String,
+    /// Where sealed requests are claimed, so that each runs once: `mesh` asks the secret service, for all workers together;
+    /// `local` remembers here and is right only for a worker that shares its secrets with no other.
+    #[arg(long, value_name = "PLACE", value_enum, default_value_t = ClaimsPlace::Mesh)]
+    pub claims: ClaimsPlace,
     /// What a model can do, as `MODEL=TASK,TASK`; once per model. Without it the engine's own word counts, or `generate`.
     #[arg(long, value_name = "MODEL=TASKS")]
     pub tasks: Vec<ModelTasks>,

@@ -9,13 +9,12 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header, uri::InvalidUri};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use privatemode_service::BoxError;
+use privatemode_service::{BoxBody, BoxError, body::full};
 
 use connector::Connector;
 pub use target::{EngineTarget, EngineTargetError};
@@ -40,7 +39,7 @@ impl Default for EngineTimeouts {
 
 /// A client of one engine.
 pub struct Engine {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<Connector, BoxBody>,
     target: EngineTarget,
     authorization: Option<HeaderValue>,
     timeouts: EngineTimeouts,
@@ -109,14 +108,29 @@ impl Engine {
         &self,
         method: Method,
         path: &str,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
+    ) -> Result<Response<Incoming>, EngineError> {
+        self.send_stream(method, path, headers, full(body)).await
+    }
+
+    /// As [`Self::send`], with a body that comes in pieces. An error of the body breaks the connection: the engine never takes
+    /// what came so far for the whole.
+    ///
+    /// # Errors
+    /// [`EngineError`] when no answer began.
+    pub(crate) async fn send_stream(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: BoxBody,
     ) -> Result<Response<Incoming>, EngineError> {
         headers.remove(header::AUTHORIZATION);
         if let Some(authorization) = &self.authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.target.uri(path).map_err(EngineError::Path)?;
         *request.headers_mut() = headers;

@@ -4,9 +4,21 @@
 
 use http::{HeaderValue, StatusCode, header};
 use privatemode_service::{ApiError, BodyError, Chain};
-use privatemode_wire::{Endpoint, SecretId, admit::AdmitError, message::OpenError};
+use privatemode_wire::{
+    Endpoint, SecretId,
+    admit::AdmitError,
+    header as header_names,
+    message::OpenError,
+    replay::Refusal,
+    stream::{
+        HeadField, HeadMismatch,
+        outer::{self, SaltError},
+    },
+};
 
-use crate::{EngineError, LookupError, budget::OverBudget, ocsp::PolicyError};
+use crate::{
+    ClaimError, EngineError, LookupError, budget::OverBudget, ocsp::PolicyError, sealed::IntakeError,
+};
 
 /// `code` of the answer that makes a client exchange a new secret.
 pub(crate) const NO_SECRET: &str = "no_secret";
@@ -53,6 +65,71 @@ pub(crate) fn body(error: BodyError) -> ApiError {
         )
         .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
         error => error.into(),
+    }
+}
+
+pub(crate) fn no_salt() -> ApiError {
+    ApiError::bad_request(
+        "no_request_salt",
+        "The request's body is encrypted as a whole and needs the header Privatemode-OAE-Request-Header.",
+    )
+}
+
+pub(crate) fn bad_salt(error: &SaltError) -> ApiError {
+    let public = format!("The header Privatemode-OAE-Request-Header is not valid: {}.", Chain(error));
+    ApiError::bad_request("bad_request_salt", public)
+}
+
+/// `name` is one of ours.
+pub(crate) fn outer_header(name: &'static str) -> ApiError {
+    let public = format!("The header {name} is there more than once, or not in printable characters.");
+    ApiError::bad_request("outer_header", public)
+}
+
+/// Read errors name places and lengths, never content.
+pub(crate) fn intake(error: IntakeError) -> ApiError {
+    match error {
+        IntakeError::Read(error) => ApiError::bad_request(
+            "cannot_decrypt",
+            format!("The request cannot be decrypted: {}.", Chain(&error)),
+        ),
+        IntakeError::Body(error) => body(error),
+    }
+}
+
+/// The gateway, or whoever is on the way, changed what stands outside the seal; or the client is at odds with itself.
+pub(crate) fn head(error: &HeadMismatch) -> ApiError {
+    let param = match error.field {
+        HeadField::Method => "method",
+        HeadField::Path => "path",
+        HeadField::Model => "model",
+        HeadField::ShardKey => header_names::SHARD_KEY,
+        HeadField::MaxTokens => "max_tokens",
+        HeadField::N => "n",
+        HeadField::Stream => "stream",
+        HeadField::OcspPolicy => header_names::OCSP_POLICY,
+        HeadField::ContentLengthTokens => outer::CONTENT_LENGTH_TOKENS,
+    };
+    ApiError::bad_request("head_mismatch", format!("{}.", Chain(error))).with_param(param)
+}
+
+pub(crate) fn claim(error: &ClaimError) -> ApiError {
+    let refused = |code, refusal: &Refusal| {
+        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::CONFLICT);
+        ApiError::new(status, code, format!("{}.", Chain(refusal)))
+    };
+    match error {
+        ClaimError::Refused(refusal @ Refusal::Replayed) => refused("replayed", refusal),
+        ClaimError::Refused(refusal @ Refusal::Full) => refused("replay_memory_full", refusal)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("60")),
+        ClaimError::Refused(
+            refusal @ (Refusal::TooOld { .. } | Refusal::FromFuture { .. } | Refusal::BeforeStart { .. }),
+        ) => refused("clock_skew", refusal),
+        ClaimError::Unreachable(_) | ClaimError::Answer { .. } => ApiError::unavailable(
+            "claims_unavailable",
+            "The worker cannot find out whether this request ran before, so it does not run it. Try again.",
+        )
+        .with_private(Chain(error)),
     }
 }
 

@@ -9,6 +9,8 @@
 //! 7. the salt and the media URLs — the engine would share a cache, or fetch what it is told to
 //! 8. usage options — so that the gateway can meter without reading
 //! 9. the engine
+//!
+//! A body that is sealed as a whole goes its own way after step 2: `crate::sealed`.
 
 mod answer;
 mod models;
@@ -17,7 +19,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use http::{HeaderValue, Method, Request, Response, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -27,10 +29,11 @@ use privatemode_wire::{
     admit::{check, with_usage_options},
     header,
     message::{OpenError, RequestOpener, ResponseSealer},
+    stream::outer::is_sealed,
 };
 
 use crate::{
-    Engine, GpuStatus, Metrics, SecretCache, Tasks,
+    Engine, GpuStatus, Metrics, Sealing, SecretCache, Tasks,
     budget::{Budget, Held},
     failure::{self, sealable_json},
     metrics::label,
@@ -69,6 +72,7 @@ struct Inner {
     tasks: Tasks,
     limits: Limits,
     budget: Budget,
+    sealing: Sealing,
     metrics: Metrics,
 }
 
@@ -109,11 +113,12 @@ impl Worker {
         gpus: GpuStatus,
         tasks: Tasks,
         limits: Limits,
+        sealing: Sealing,
         metrics: Metrics,
     ) -> Self {
         metrics.show_gpus(gpus.gpus());
         let budget = Budget::new(limits.buffered.max(limits.body));
-        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, budget, metrics }))
+        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, budget, sealing, metrics }))
     }
 
     /// Answers one request.
@@ -171,12 +176,15 @@ impl Worker {
     {
         let path = engine_path(endpoint, parts.uri.path()).ok_or_else(failure::unsupported_endpoint)?;
         let content_type = content_type(&parts.headers)?; // step 2
+        if content_type.is_some_and(is_sealed) {
+            return Box::pin(self.sealed_body(endpoint, parts, body)).await;
+        }
         let mut held = self.0.budget.hold();
         let body = read_limited(held.count(body), self.0.limits.body).await; // step 3
         let body = body.map_err(failure::body)?;
         let id = secret_id(&parts.headers, endpoint, content_type, &body)?; // step 4
         let secret = self.secret(&id).await?;
-        self.0.gpus.check(&parts.headers, &secret).map_err(|error| failure::policy(&error))?; // step 5
+        self.check_gpus(&parts.headers, &secret)?; // step 5
         let (opened, sealer) = open(&id, &secret, endpoint, content_type, body).await?; // step 6
         let answer = self.ask(endpoint, &path, parts, content_type, opened, held).await;
         match answer {
@@ -185,7 +193,32 @@ impl Worker {
         }
     }
 
-    async fn secret(&self, id: &SecretId) -> Result<Arc<Secret>, ApiError> {
+    pub(crate) fn check_gpus(&self, headers: &HeaderMap, secret: &Secret) -> Result<(), ApiError> {
+        self.0.gpus.check(headers, secret).map_err(|error| failure::policy(&error))
+    }
+
+    pub(crate) fn sealing(&self) -> &Sealing {
+        &self.0.sealing
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// A request's part of the budget.
+    pub(crate) fn hold(&self) -> Held {
+        self.0.budget.hold()
+    }
+
+    pub(crate) async fn secret(&self, id: &SecretId) -> Result<Arc<Secret>, ApiError> {
         match self.0.secrets.get(id).await {
             Ok(Some(secret)) => Ok(secret),
             Ok(None) => Err(failure::no_secret(id)),
@@ -244,7 +277,7 @@ async fn prepare(
 }
 
 /// Does work on `length` bytes where it holds up nobody else.
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     length: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {

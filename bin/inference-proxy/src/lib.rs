@@ -5,27 +5,32 @@
 //!                                 └── SecretCache ──▶ SecretSource (secret service)
 //! ```
 //!
-//! The order of checks is in [`Worker::handle`]'s module. Holds no keys of users, keeps no bodies and logs none.
-//! Specification: `protocol.md` §2, §3, §6.
+//! The order of checks is in the modules `handler` (sealed fields) and `sealed` (sealed bodies). Holds no keys of users, keeps no bodies and logs none.
+//! Specification: `protocol.md` §2, §3, §6, §9.
 
 mod budget;
+mod claims;
 mod config;
 mod engine;
 mod failure;
 mod handler;
+mod mesh_client;
 mod metrics;
 mod ocsp;
 mod request;
 mod run;
+mod sealed;
 mod secrets;
 mod stream;
 mod tasks;
 
-pub use config::Config;
+pub use claims::{ClaimError, Claims, LocalClaims, MeshClaims};
+pub use config::{ClaimsPlace, Config};
 pub use engine::{Engine, EngineError, EngineTarget, EngineTargetError, EngineTimeouts};
 pub use handler::{Limits, Worker};
 pub use metrics::Metrics;
 pub use ocsp::{GpuStatus, GpuStatusError};
 pub use run::run;
+pub use sealed::{ReceiptSigner, Sealing};
 pub use secrets::{Found, LookupError, MeshSource, SecretCache, SecretSource, StoreSource};
 pub use tasks::{ModelTasks, Tasks, TasksError};

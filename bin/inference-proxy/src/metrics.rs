@@ -5,7 +5,10 @@ use privatemode_service::metrics::{Counter, Gauge, Histogram, LATENCY_SECONDS, R
 use privatemode_wire::{
     Endpoint,
     ocsp::{CertificateState, GpuStates},
+    replay::Refusal,
 };
+
+use crate::ClaimError;
 
 /// The inference proxy's metrics.
 #[derive(Debug, Clone)]
@@ -93,6 +96,26 @@ impl Metrics {
             "Streams that the engine did not complete.",
             &[],
         )
+    }
+
+    /// How claims of sealed requests end.
+    pub(crate) fn claim(&self, claimed: &Result<(), ClaimError>) {
+        let result = match claimed {
+            Ok(()) => "claimed",
+            Err(ClaimError::Refused(Refusal::Replayed)) => "replayed",
+            Err(ClaimError::Refused(Refusal::TooOld { .. })) => "too_old",
+            Err(ClaimError::Refused(Refusal::FromFuture { .. })) => "from_future",
+            Err(ClaimError::Refused(Refusal::BeforeStart { .. })) => "before_start",
+            Err(ClaimError::Refused(Refusal::Full)) => "full",
+            Err(ClaimError::Unreachable(_) | ClaimError::Answer { .. }) => "failed",
+        };
+        self.registry
+            .counter(
+                "privatemode_claims_total",
+                "Claims of sealed requests by result.",
+                &[("result", result)],
+            )
+            .increment();
     }
 
     pub(crate) fn lookup(&self, result: Lookup) {

@@ -79,6 +79,15 @@ pub(crate) fn engine_headers(headers: &HeaderMap, has_body: bool) -> HeaderMap {
     kept
 }
 
+/// As [`engine_headers`], for a body that was sealed with its own content type.
+pub(crate) fn sealed_engine_headers(headers: &HeaderMap, content_type: Option<&str>) -> HeaderMap {
+    let mut kept = engine_headers(headers, true);
+    let json = HeaderValue::from_static("application/json");
+    let content_type = content_type.and_then(|value| HeaderValue::from_str(value).ok());
+    kept.insert(header::CONTENT_TYPE, content_type.unwrap_or(json));
+    kept
+}
+
 fn request_id(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(sanitize_id(&String::from_utf8_lossy(headers.get(name)?.as_bytes()))).ok()
 }

@@ -12,11 +12,15 @@ use privatemode_service::{
     ApiError, BoxBody, BoxFuture, Chain, Connection, Faults, Health, Process, Shutdown, listen,
     metrics::Registry, serve, serve_health,
 };
-use privatemode_store::MonotonicClock;
+use privatemode_store::{
+    MonotonicClock,
+    claims::{ClaimMemory, system_now},
+};
+use privatemode_wire::replay::ReplayLimits;
 
 use crate::{
-    Config, Engine, EngineTimeouts, GpuStatus, Limits, MeshSource, Metrics, SecretCache, Tasks, Worker,
-    handler::plain,
+    Claims, ClaimsPlace, Config, Engine, EngineTimeouts, GpuStatus, Limits, LocalClaims, MeshClaims,
+    MeshSource, Metrics, ReceiptSigner, Sealing, SecretCache, Tasks, Worker, handler::plain,
 };
 
 /// Secrets in memory at most; more users than one worker ever serves within an hour.
@@ -39,7 +43,8 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         let secrets = SecretCache::new(source, clock, MAX_SECRETS, metrics.clone());
         let limits = Limits { body: config.max_body, buffered: config.max_buffered, ..Limits::default() };
         let tasks = Tasks::new(config.tasks);
-        let worker = Worker::new(secrets.clone(), Arc::clone(&engine), gpus, tasks, limits, metrics);
+        let sealing = sealing(config.claims, &config.secret_service, &identity)?;
+        let worker = Worker::new(secrets.clone(), Arc::clone(&engine), gpus, tasks, limits, sealing, metrics);
 
         let listener = listen(config.listen)?;
         let metrics_listener = listen(config.metrics_listen)?;
@@ -63,6 +68,27 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         }
         Ok(())
     })
+}
+
+fn sealing(
+    place: ClaimsPlace,
+    secret_service: &str,
+    identity: &Arc<MeshIdentity>,
+) -> anyhow::Result<Sealing> {
+    let now = system_now();
+    let claims: Arc<dyn Claims> = match place {
+        ClaimsPlace::Mesh => Arc::new(MeshClaims::new(secret_service, Arc::clone(identity))),
+        ClaimsPlace::Local => {
+            tracing::warn!(
+                "--claims=local: a request may run again at any other worker that shares this one's secrets"
+            );
+            let mut seed = [0; 16];
+            getrandom::fill(&mut seed).context("no random bytes for the replay memory")?;
+            let memory = ClaimMemory::begin(ReplayLimits::default(), Arc::clone(&now), seed);
+            Arc::new(LocalClaims::new(Arc::new(memory)))
+        }
+    };
+    Ok(Sealing { claims, signer: Arc::clone(identity) as Arc<dyn ReceiptSigner>, now })
 }
 
 /// Everything that can be wrong with the settings, at once.

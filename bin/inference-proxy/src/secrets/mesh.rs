@@ -1,14 +1,10 @@
 //! The secret service as a source, over mesh TLS.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::StatusCode;
-use privatemode_manifest::workload::SECRET_SERVICE;
 use privatemode_mesh::MeshIdentity;
 use privatemode_service::BoxFuture;
 use privatemode_wire::{Secret, SecretId};
@@ -16,6 +12,7 @@ use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Found, LookupError, SecretSource};
+use crate::mesh_client::MeshClient;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 4096;
@@ -23,15 +20,7 @@ const MAX_ANSWER: usize = 4096;
 /// Asks the secret service. Its identity is its mesh certificate; the URL's host only says where to connect.
 pub struct MeshSource {
     url: String,
-    identity: Arc<MeshIdentity>,
-    client: Mutex<Option<CurrentClient>>,
-}
-
-/// A client with the certificate that it presents: when that was renewed, the client is made anew, because its open
-/// connections still stand for the old one.
-struct CurrentClient {
-    leaf: Vec<u8>,
-    client: reqwest::Client,
+    client: MeshClient,
 }
 
 impl MeshSource {
@@ -39,28 +28,12 @@ impl MeshSource {
     #[must_use]
     pub fn new(url: &str, identity: Arc<MeshIdentity>) -> Self {
         let url = format!("{}/mesh/v1/secrets/lookup", url.trim_end_matches('/'));
-        Self { url, identity, client: Mutex::default() }
-    }
-
-    fn client(&self) -> Result<reqwest::Client, LookupError> {
-        let leaf = self.identity.leaf_der();
-        let mut current = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(current) = current.as_ref().filter(|current| current.leaf == leaf) {
-            return Ok(current.client.clone());
-        }
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.identity.client_config(SECRET_SERVICE))
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| LookupError::Unreachable(error.into()))?;
-        *current = Some(CurrentClient { leaf, client: client.clone() });
-        Ok(client)
+        Self { url, client: MeshClient::new(identity, TIMEOUT) }
     }
 
     async fn ask(&self, id: &SecretId) -> Result<Option<Found>, LookupError> {
-        let request = self.client()?.post(&self.url).json(&serde_json::json!({"ID": id.as_str()}));
+        let client = self.client.get().map_err(|error| LookupError::Unreachable(error.into()))?;
+        let request = client.post(&self.url).json(&serde_json::json!({"ID": id.as_str()}));
         let mut response =
             request.send().await.map_err(|error| LookupError::Unreachable(error.without_url().into()))?;
         match response.status() {

@@ -7,22 +7,42 @@
     reason = "each test file uses its part; a failed set-up is a failed test"
 )]
 
-use std::{sync::Arc, time::Duration};
+pub mod sealed;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use privatemode_inference_proxy::{
-    Engine, EngineTimeouts, GpuStatus, Limits, Metrics, SecretCache, StoreSource, Tasks, Worker,
+    Claims, Engine, EngineTimeouts, GpuStatus, Limits, LocalClaims, Metrics, Sealing, SecretCache,
+    StoreSource, Tasks, Worker,
 };
 use privatemode_service::{BoxBody, metrics::Registry};
-use privatemode_store::{Embedded, ManualClock, SecretStore};
+use privatemode_store::{
+    Embedded, ManualClock, SecretStore,
+    claims::{ClaimMemory, Now},
+};
 use privatemode_test_kit::StubUpstream;
 use privatemode_wire::{
     Endpoint, Secret, SecretId,
     message::{OpenError, RequestSealer, ResponseOpener},
+    replay::ReplayLimits,
+    stream::UnixMillis,
 };
+
+use sealed::TestSigner;
+
+/// When the stack's replay memory begins, in milliseconds; its wall clock stands ten minutes later.
+pub const BEGAN: u64 = 1_760_000_000_000;
+pub const NOW: UnixMillis = UnixMillis(BEGAN + 600_000);
 
 pub const SALT: &str = "0123456789abcdef0123456789abcdef";
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -39,6 +59,9 @@ pub struct Stack {
     pub clock: Arc<ManualClock>,
     pub id: SecretId,
     pub secret: Secret,
+    /// The wall clock of the worker and of its replay memory.
+    pub wall: Arc<AtomicU64>,
+    pub signer: Arc<TestSigner>,
 }
 
 #[derive(Default)]
@@ -49,6 +72,8 @@ pub struct Options {
     pub engine: Option<String>,
     pub engine_key: Option<&'static str>,
     pub timeouts: EngineTimeouts,
+    /// Instead of a memory in the worker.
+    pub claims: Option<Arc<dyn Claims>>,
 }
 
 impl Stack {
@@ -70,8 +95,17 @@ impl Stack {
         let cache =
             SecretCache::new(Arc::new(StoreSource::new(store.clone())), clock.clone(), 16, metrics.clone());
         let tasks = Tasks::new(options.tasks.iter().map(|text| text.parse().unwrap()).collect());
-        let worker = Worker::new(cache, engine, options.gpus, tasks, options.limits, metrics);
-        Self { stub, worker, registry, store, clock, id, secret }
+        let wall = Arc::new(AtomicU64::new(BEGAN));
+        let now = wall_clock(&wall);
+        let claims = options.claims.unwrap_or_else(|| {
+            let memory = ClaimMemory::begin(ReplayLimits::default(), Arc::clone(&now), [7; 16]);
+            Arc::new(LocalClaims::new(Arc::new(memory)))
+        });
+        wall.store(NOW.0, Ordering::SeqCst);
+        let signer = Arc::new(TestSigner::new());
+        let sealing = Sealing { claims, signer: signer.clone(), now };
+        let worker = Worker::new(cache, engine, options.gpus, tasks, options.limits, sealing, metrics);
+        Self { stub, worker, registry, store, clock, id, secret, wall, signer }
     }
 
     /// Seals a body and makes the request that a client would send.
@@ -101,6 +135,12 @@ impl Stack {
         let opened = answer.open(endpoint, opener).unwrap();
         (answer.status, opened)
     }
+}
+
+/// A wall clock that a test sets.
+pub fn wall_clock(wall: &Arc<AtomicU64>) -> Now {
+    let wall = Arc::clone(wall);
+    Arc::new(move || UnixMillis(wall.load(Ordering::SeqCst)))
 }
 
 pub struct Answer {
