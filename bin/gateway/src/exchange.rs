@@ -7,14 +7,16 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use privatemode_service::BoxError;
 use privatemode_service::metrics::Entered;
+use privatemode_wire::stream::outer::USAGE;
 
 use crate::accounts::KeyId;
 use crate::headers::RequestId;
@@ -97,8 +99,16 @@ impl Drop for Exchange {
     }
 }
 
-/// A worker's answer on its way to the caller. Dropping it cancels the worker's request.
-pub(crate) struct Download {
+/// How long a sealed answer is awaited for its trailer after its caller has left.
+const LEFT_BEHIND: Duration = Duration::from_secs(3);
+
+/// A worker's answer on its way to the caller. Dropping it cancels the worker's request, at once or soon.
+///
+/// What a sealed answer used is said behind its last byte, where all other answers say it as they go. A caller that leaves
+/// when it has read enough would never be billed: so its answer is read on for [`LEFT_BEHIND`], into nothing.
+pub(crate) struct Download(Option<Flow>);
+
+struct Flow {
     body: Incoming,
     meter: Meter,
     exchange: Exchange,
@@ -110,7 +120,53 @@ impl Download {
         if body.is_end_stream() {
             exchange.outcome = Outcome::Done;
         }
-        Download { body, meter, exchange, _lease: lease }
+        Download(Some(Flow { body, meter, exchange, _lease: lease }))
+    }
+}
+
+impl Flow {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context).map_ok(only_usage);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => self.exchange.outcome = Outcome::Done,
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(
+                    request_id = self.exchange.id.as_str(),
+                    error = %privatemode_service::Chain(error),
+                    "a worker broke off its answer"
+                );
+                self.exchange.metrics.upstream_error("broke_off");
+                self.exchange.outcome = Outcome::UpstreamBroke;
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.meter.push(data);
+                    self.exchange.sent_bytes += data.len() as u64;
+                }
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.meter.trailers(trailers);
+                }
+                // With a known length the server may never ask for the end.
+                if self.body.is_end_stream() {
+                    self.exchange.outcome = Outcome::Done;
+                }
+            }
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    /// Reads on for the trailer, which nobody else is left to read.
+    async fn meter_on(mut self) {
+        let trailer = async {
+            while let Some(Ok(frame)) = self.body.frame().await {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.meter.trailers(trailers);
+                }
+            }
+        };
+        // Too late: the worker is cancelled, and what it did is not known here.
+        let _ = tokio::time::timeout(LEFT_BEHIND, trailer).await;
     }
 }
 
@@ -122,46 +178,46 @@ impl Body for Download {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(None) => this.exchange.outcome = Outcome::Done,
-            Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(
-                    request_id = this.exchange.id.as_str(),
-                    error = %privatemode_service::Chain(error),
-                    "a worker broke off its answer"
-                );
-                this.exchange.metrics.upstream_error("broke_off");
-                this.exchange.outcome = Outcome::UpstreamBroke;
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    this.meter.push(data);
-                    this.exchange.sent_bytes += data.len() as u64;
-                }
-                // With a known length the server may never ask for the end.
-                if this.body.is_end_stream() {
-                    this.exchange.outcome = Outcome::Done;
-                }
-            }
-        }
-        polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        self.get_mut().0.as_mut().map_or(Poll::Ready(None), |flow| flow.poll_frame(context))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|flow| flow.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.as_ref().map(|flow| flow.body.size_hint()).unwrap_or_default()
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
+        let Some(flow) = self.0.take() else { return };
+        let left = flow.exchange.outcome == Outcome::ClientLeft && flow.meter.waits_for_trailer();
+        if let (true, Ok(runtime)) = (left, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(flow.meter_on());
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
         // Also of a cut answer: with continuous usage it is what was computed so far.
         self.exchange.amounts = Some(self.meter.amounts());
     }
+}
+
+/// Of a worker's trailers only the usage is passed on.
+fn only_usage(frame: Frame<Bytes>) -> Frame<Bytes> {
+    frame.into_trailers().map_or_else(
+        |data| data,
+        |mut trailers| {
+            let values: Vec<_> = trailers.get_all(USAGE).iter().cloned().collect();
+            trailers.clear();
+            for value in values {
+                trailers.append(USAGE, value);
+            }
+            Frame::trailers(trailers)
+        },
+    )
 }

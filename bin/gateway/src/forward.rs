@@ -11,6 +11,8 @@ use hyper_util::client::legacy::Error;
 use privatemode_service::{ApiError, BoxBody, BoxError, Chain, body};
 use privatemode_wire::header as names;
 use privatemode_wire::profile::Endpoint;
+use privatemode_wire::stream::Padding;
+use privatemode_wire::stream::outer::{USAGE, is_sealed};
 
 use crate::catalogue::no_worker;
 use crate::exchange::{Download, Exchange};
@@ -22,6 +24,13 @@ use crate::workers::{Lease, NoWorker, affinity};
 
 const MAX_BODY: u64 = 128 * 1024 * 1024;
 const MAX_DOCUMENT: u64 = 25 * 1024 * 1024;
+/// A body that is sealed as a whole passes in constant memory, documents too: [`MAX_BODY`] of it, its head and its padding,
+/// which rounds up by 12 %, and to whole records where records have one size.
+pub(crate) fn max_sealed() -> u64 {
+    const HEAD: u64 = 16 * 1024 + 4;
+    const RECORD: u64 = 64 * 1024;
+    Padding::Bucket.wire_length(MAX_BODY + HEAD).saturating_add(2 * RECORD)
+}
 /// Document-to-text requests have no model: workers offer it under this name.
 const DOCUMENT_MODEL: &str = "unstructured";
 
@@ -42,7 +51,13 @@ where
     let affinity = affinity.map(str::to_owned);
     let lease =
         parts.workers.lease(&model, affinity.as_deref(), None).map_err(|reason| no_worker(reason, &model))?;
-    let max = if endpoint == Endpoint::Unstructured { MAX_DOCUMENT } else { MAX_BODY };
+    let sealed =
+        head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(is_sealed);
+    let max = match endpoint {
+        _ if sealed => max_sealed(),
+        Endpoint::Unstructured => MAX_DOCUMENT,
+        _ => MAX_BODY,
+    };
     // An honest sender is refused before it has sent anything.
     if body.size_hint().lower() > max {
         return Err(too_large(max));
@@ -52,6 +67,10 @@ where
     };
     record.model = Some(lease.model.clone());
     head.headers = headers::to_worker(head.headers, &record.id, record.remote);
+    if sealed {
+        // The usage comes behind the body, where nothing inside the seal has to be read for it.
+        head.headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
+    }
 
     let upload = Upload::new(body, max);
     let (answer, lease) = match attempt(parts, &lease, &head, &upload).await {
@@ -139,6 +158,9 @@ fn streamed(answer: Response<Incoming>, record: Exchange, lease: Lease) -> Respo
     head.extensions.clear();
     head.version = http::Version::default();
     headers::to_caller(&mut head.headers, &record.id);
+    if Meter::is_sealed(&head.headers) {
+        head.headers.insert(header::TRAILER, http::HeaderValue::from_static(USAGE));
+    }
     let meter = Meter::for_answer(&head.headers);
     Response::from_parts(head, body::boxed(Download::new(content, meter, record, lease)))
 }

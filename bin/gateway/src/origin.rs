@@ -214,6 +214,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn trailers_come_over_http2() {
+        let (server, client) = pair();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let shutdown = Shutdown::new();
+        let worker = service_fn(|request: Request<Incoming>| async move {
+            assert_eq!(request.headers()["te"], "trailers");
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("privatemode-usage", http::HeaderValue::from_static("{}"));
+            let content = body::full("x").with_trailers(async move { Some(Ok(trailers)) });
+            Ok::<_, Infallible>(Response::new(body::boxed(content)))
+        });
+        tokio::spawn(serve(listener, Some(Arc::new(server)), worker, Limits::default(), shutdown.clone()));
+        let origin = Origin::mesh(&url, client).unwrap();
+        let mut request = control_request(&origin, http::Method::POST, "/v1/chat/completions", body::empty());
+        request.headers_mut().insert("te", http::HeaderValue::from_static("trailers"));
+        let response = origin.send(request).await.unwrap();
+        assert_eq!(response.version(), http::Version::HTTP_2);
+        let collected = response.into_body().collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["privatemode-usage"], "{}");
+        shutdown.trigger();
+    }
+
+    #[tokio::test]
     async fn a_peer_that_is_not_the_one_meant_gets_nothing() {
         let (server, _) = pair();
         let (_, other) = pair();

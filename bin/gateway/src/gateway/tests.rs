@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use privatemode_service::metrics::Registry;
 use privatemode_service::{Limits, Shutdown, body, listen, serve};
+use privatemode_wire::stream::outer;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -233,6 +234,100 @@ async fn a_stream_is_passed_on_as_it_comes() {
     assert_eq!((usage[0].prompt_tokens, usage[0].completion_tokens), (3, 4));
 }
 
+/// A request whose body is sealed as a whole, as a client sends it.
+fn sealed(harness: &Harness, path: &str) -> request::Builder {
+    harness
+        .request(Method::POST, path)
+        .header("content-type", outer::CONTENT_TYPE)
+        .header(outer::REQUEST_HEADER, ":request:")
+        .header(outer::CONTENT_LENGTH_TOKENS, "80")
+        .header(outer::MAX_TOKENS, "5")
+        .header("privatemode-secret-id", "abc")
+}
+
+#[tokio::test]
+async fn a_sealed_answer_is_metered_by_its_trailer() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    for http2 in [false, true] {
+        let client: Client<Connector, BoxBody> =
+            Client::builder(TokioExecutor::new()).http2_only(http2).build(Connector::Plain);
+        let request = sealed(&harness, CHAT)
+            .header("privatemode-target-model", "demo")
+            .header("te", "trailers")
+            .header("x-test", "sealed");
+        let response = client.request(request.body(body::full("sealed")).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 409, "the outer status is the worker's");
+        assert_eq!(response.headers()[outer::RESPONSE_HEADER], ":salt:");
+        assert_eq!(response.headers()["content-type"], outer::CONTENT_TYPE);
+        assert!(response.headers().get("privatemode-encrypted").is_none());
+        let collected = response.into_body().collect().await.unwrap();
+        let trailers =
+            collected.trailers().expect("the caller may hold the bill against its receipt").clone();
+        assert_eq!((&trailers[outer::USAGE], trailers.len()), (&stub::SEALED_USAGE.parse().unwrap(), 1));
+        assert_eq!(collected.to_bytes(), stub::SEALED);
+        let seen = stub.seen.lock().unwrap();
+        let seen = seen.last().unwrap();
+        for (name, value) in [
+            ("te", "trailers"),
+            ("content-type", outer::CONTENT_TYPE),
+            (outer::REQUEST_HEADER, ":request:"),
+            (outer::CONTENT_LENGTH_TOKENS, "80"),
+            (outer::MAX_TOKENS, "5"),
+            ("privatemode-secret-id", "abc"),
+        ] {
+            assert_eq!(seen.headers[name], value);
+        }
+        assert_eq!(seen.body, "sealed");
+    }
+    harness.parts.ledger.flush().await.unwrap();
+    let usage = harness.accounts.usage().await.unwrap();
+    let [usage] = usage.as_slice() else { panic!("one key, one model") };
+    assert_eq!((usage.requests, usage.prompt_tokens, usage.completion_tokens), (2, 10, 6));
+    let metrics = harness.registry.render();
+    assert!(metrics.contains("status=\"409\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_caller_without_trailers_gets_none_and_is_metered() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let request =
+        sealed(&harness, CHAT).header("privatemode-target-model", "demo").header("x-test", "sealed");
+    let response = harness.send(request, body::full("sealed")).await;
+    let collected = response.into_body().collect().await.unwrap();
+    assert!(collected.trailers().is_none());
+    harness.parts.ledger.flush().await.unwrap();
+    assert_eq!(harness.accounts.usage().await.unwrap()[0].prompt_tokens, 5);
+}
+
+#[tokio::test]
+async fn sealed_documents_may_be_as_large_as_any_body() {
+    let stub = Stub::start(&["unstructured"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    const DOCUMENTS: &str = "/unstructured/general/v0/general";
+    // Documents whose fields are sealed may have 25 MiB.
+    let request = sealed(&harness, DOCUMENTS).header("x-test", "sealed");
+    let response = harness.send(request, body::full(vec![7_u8; 26 << 20])).await;
+    assert_eq!(response.status(), 409);
+    assert_eq!(stub.seen.lock().unwrap()[0].body.len(), 26 << 20);
+    for (length, refused) in [(forward::max_sealed(), false), (forward::max_sealed() + 1, true)] {
+        let mut socket = tokio::net::TcpStream::connect(harness.address).await.unwrap();
+        let head = format!(
+            "POST {DOCUMENTS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {}\r\nx-test: break\r\n\
+             content-length: {length}\r\n\r\n",
+            harness.key.key.reveal(),
+            outer::CONTENT_TYPE
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        // A worker that breaks off: the request was let through.
+        let expected = if refused { "HTTP/1.1 413" } else { "HTTP/1.1 503" };
+        assert_eq!(std::str::from_utf8(&answer), Ok(expected));
+    }
+}
+
 #[tokio::test]
 async fn a_caller_that_leaves_cancels_the_worker_and_is_still_counted() {
     let stub = Stub::start(&["demo"]).await;
@@ -420,4 +515,30 @@ async fn an_endless_attestation_is_not_held() {
     let answer =
         harness.send(harness.request(Method::POST, "/privatemode/v1/attest"), body::full("{}")).await;
     assert_error(answer, 502, "trusted_side_unreachable").await;
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_before_the_trailer_of_a_sealed_answer_is_billed() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let request = sealed(&harness, CHAT)
+        .header("privatemode-target-model", "demo")
+        .header("x-test", "sealed stream")
+        .body(body::full("sealed"))
+        .unwrap();
+    let mut body = Gateway(Arc::clone(&harness.parts)).handle(request).await.into_body();
+    // All of the answer, and not its end.
+    stub.events.send("sealed answer").unwrap();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "sealed answer");
+    drop(body);
+    stub.events.send("end").unwrap();
+    loop {
+        harness.parts.ledger.flush().await.unwrap();
+        if let [usage] = harness.accounts.usage().await.unwrap().as_slice() {
+            assert_eq!((usage.prompt_tokens, usage.completion_tokens), (5, 3));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(harness.registry.render().contains("outcome=\"client_left\""));
 }

@@ -103,3 +103,31 @@ fn an_event_that_is_too_large_does_not_undo_what_was_counted() {
     let amounts = meter.amounts();
     assert_eq!((amounts.prompt_tokens, amounts.completion_tokens), (7, 3));
 }
+
+#[test]
+fn the_trailer_counts_for_sealed_answers_only() {
+    let value =
+        r#"{"audio_seconds":4,"cached_tokens":1,"completion_tokens":3,"prompt_tokens":5,"total_tokens":8}"#;
+    let trailers = |values: &[&str]| {
+        let mut trailers = HeaderMap::new();
+        for value in values {
+            trailers.append(USAGE, value.parse().unwrap());
+        }
+        trailers
+    };
+    let metered = |kind: &'static str, values: &[&str]| {
+        let mut meter = meter(kind);
+        meter.push(b"{\"usage\":{\"prompt_tokens\":9}}");
+        meter.trailers(&trailers(values));
+        meter.amounts()
+    };
+    const SEALED: &str = "application/vnd.privatemode.encrypted-body";
+    let expected = Amounts { cached_tokens: 1, audio_seconds: 4, ..tokens(5, 3) };
+    assert_eq!(metered(SEALED, &[value]), expected);
+    assert_eq!(metered("application/json", &[value]), tokens(9, 0));
+    for wrong in [&[][..], &[value, value], &["{}"], &["5"]] {
+        assert_eq!(metered(SEALED, wrong), tokens(0, 0), "{wrong:?}");
+    }
+    let huge = value.replace(":5", &format!(":{}", u64::MAX));
+    assert_eq!(metered(SEALED, &[&huge]).prompt_tokens, PLAUSIBLE);
+}

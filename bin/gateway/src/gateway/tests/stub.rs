@@ -13,9 +13,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use privatemode_service::{BoxBody, Limits, Shutdown, body, listen, serve};
+use privatemode_wire::stream::outer;
 use tokio::sync::{Notify, mpsc};
 
 pub(super) const ANSWER: &str = r#"{"id":"1","choices":"id:aa:bb:cc","usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
+/// Holds what the gateway would read as usage, were it to look.
+pub(super) const SEALED: &[u8] = b"\0\0{\"usage\":{\"prompt_tokens\":1000}}";
+pub(super) const SEALED_USAGE: &str =
+    r#"{"audio_seconds":0,"cached_tokens":2,"completion_tokens":3,"prompt_tokens":5,"total_tokens":8}"#;
 pub(super) const ATTESTATION: &str = "{\"version\": \"1\"}\n";
 
 pub(super) struct Seen {
@@ -86,6 +91,8 @@ impl Stub {
         self.seen.lock().unwrap().push(Seen { target: target.clone(), headers, body: body.clone() });
         match test.as_deref() {
             Some("stream") => self.stream(),
+            Some("sealed") => sealed(),
+            Some("sealed stream") => self.sealed_stream(),
             Some("refuse") => {
                 let mut response = json(r#"{"error":"sealed"}"#.to_owned());
                 *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -101,12 +108,41 @@ impl Stub {
         }
     }
 
+    /// As [`sealed`]; the trailer comes when it is fed the end.
+    fn sealed_stream(self: Arc<Stub>) -> Response<BoxBody> {
+        let feed = self.feed.lock().unwrap().take().unwrap();
+        let fed = Fed { feed, stub: self };
+        let trailers = async {
+            Some(Ok(HeaderMap::from_iter([(outer::USAGE.parse().unwrap(), SEALED_USAGE.parse().unwrap())])))
+        };
+        sealed().map(|_| body::boxed(fed.with_trailers(trailers)))
+    }
+
     fn stream(self: Arc<Stub>) -> Response<BoxBody> {
         let feed = self.feed.lock().unwrap().take().unwrap();
         let mut response = Response::new(body::boxed(Fed { feed, stub: self }));
         response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
         response
     }
+}
+
+/// What a worker answers with a body that is sealed as a whole; of its trailers one is nobody's business.
+fn sealed() -> Response<BoxBody> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(outer::USAGE, SEALED_USAGE.parse().unwrap());
+    trailers.insert("x-private", "1".parse().unwrap());
+    let frames = [Frame::data(Bytes::from_static(SEALED)), Frame::trailers(trailers)];
+    let frames = futures_util::stream::iter(frames.map(Ok::<_, Infallible>));
+    let mut response = Response::new(body::boxed(http_body_util::StreamBody::new(frames)));
+    *response.status_mut() = StatusCode::CONFLICT;
+    for (name, value) in [
+        ("content-type", outer::CONTENT_TYPE),
+        (outer::RESPONSE_HEADER, ":salt:"),
+        ("trailer", "privatemode-usage, x-private"),
+    ] {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
 }
 
 struct Fed {
