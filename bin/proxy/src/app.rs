@@ -9,19 +9,22 @@ use privatemode_service::{
     BoxBody, Connection,
     body::{boxed, read_limited},
 };
-use privatemode_wire::{Endpoint, salt::SaltPolicy};
+use privatemode_wire::{Endpoint, salt::SaltPolicy, stream::Padding};
 
 use crate::{
     config::OcspSettings,
     cors::Origin,
     dump::Dump,
     failure::Failure,
-    forward::{self, Caller},
+    forward::{self, Caller, Exchange},
     key::ApiKey,
     manifests::LoggedManifests,
-    prepare::{content_type, prepare},
+    payload::Payload,
+    prepare::{Prepared, content_type, prepare, prepare_ahead},
+    receipts::Receipts,
     receive,
     route::Route,
+    sealed::{self, Recipient, SendingTime},
     status::{self, About},
     upstream::{Upstream, identity, unreachable},
 };
@@ -41,6 +44,9 @@ pub(crate) struct App {
     pub(crate) salt: SaltPolicy,
     pub(crate) ocsp: OcspSettings,
     pub(crate) dump: Option<Dump>,
+    pub(crate) padding: Padding,
+    pub(crate) receipts: Arc<Receipts>,
+    pub(crate) sending_time: SendingTime,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) attestation_wait: Duration,
     pub(crate) about: About,
@@ -98,21 +104,52 @@ impl App {
         let content_type = content_type(request.headers())?;
         let key = self.key(request.headers())?;
         let caller = Caller::of(&request);
-        // 2. the body, capped
-        let body = read_limited(request.into_body(), MAX_REQUEST)
-            .await
-            .map_err(|source| Failure::Body { source })?;
+        // 2. the body, capped: all of it, or the beginning of a file
         // 3. its form, model, salt: the caller's own mistakes are told without a round trip
-        let prepared = prepare(endpoint, content_type, body, &self.salt, &mut *self.entropy.rng())?;
-        if let Some(dump) = &self.dump {
-            dump.request(&caller.id, &prepared.body);
-        }
+        let prepared = if is_file(endpoint) {
+            self.file(endpoint, content_type, request.into_body(), &caller).await?
+        } else {
+            let body = read_limited(request.into_body(), MAX_REQUEST).await;
+            let body = body.map_err(|source| Failure::Body { source })?;
+            let prepared = prepare(endpoint, content_type, body, &self.salt, &mut *self.entropy.rng())?;
+            if let (Some(dump), Payload::Whole(body)) = (&self.dump, &prepared.body) {
+                dump.request(&caller.id, body);
+            }
+            prepared
+        };
         // 4. attested, or nothing leaves; then sealed, sent, at most twice
         let stream = prepared.stream;
         let exchange = forward::exchange(self, Arc::new(prepared), &caller, &key).await?;
         // 5. opened, or nothing is believed
         let dump = self.dump.as_ref().map(|dump| dump.response(&caller.id));
-        receive::open(endpoint, stream, exchange, dump).await
+        match exchange {
+            Exchange::Plain(plain) => Ok(plain.response()),
+            Exchange::Fields(exchange) => receive::open(endpoint, stream, *exchange, dump).await,
+            Exchange::Sealed(answer) => {
+                let recipient = Recipient { endpoint, stream, wants_receipt: caller.wants_receipt, dump };
+                sealed::deliver(*answer, recipient, &self.receipts).await
+            }
+        }
+    }
+
+    /// Files may be large: of one that can be streamed, only the beginning is read here.
+    async fn file(
+        &self,
+        endpoint: Endpoint,
+        content_type: Option<HeaderValue>,
+        body: Incoming,
+        caller: &Caller,
+    ) -> Result<Prepared, Failure> {
+        let broken = |source| Failure::Body { source };
+        let dump = self.dump.as_ref().map(|dump| dump.request_file(&caller.id));
+        let whole = match Payload::begin(body, MAX_REQUEST, dump).await.map_err(broken)? {
+            Payload::Whole(body) => body,
+            Payload::Streamed(upload) => match prepare_ahead(endpoint, content_type.as_ref(), &upload)? {
+                Some(prepared) => return Ok(prepared),
+                None => upload.whole().await.map_err(broken)?,
+            },
+        };
+        prepare(endpoint, content_type, whole, &self.salt, &mut *self.entropy.rng())
     }
 
     /// The model list is the gateway's public word: not sealed, and so not waiting for attestation either.
@@ -141,6 +178,10 @@ impl App {
     fn key(&self, headers: &HeaderMap) -> Result<Arc<ApiKey>, Failure> {
         self.upstream.keys().for_request(headers).ok_or(Failure::NoKey)
     }
+}
+
+fn is_file(endpoint: Endpoint) -> bool {
+    endpoint.is_multipart() || endpoint == Endpoint::Unstructured
 }
 
 impl Caller {

@@ -11,8 +11,13 @@ use std::{
 };
 
 use clap::{ArgAction, builder::BoolishValueParser};
+use privatemode_client::ProtocolChoice;
+use privatemode_collateral::{CollateralArgs, CollateralPlan};
 use privatemode_service::config::Faults;
-use privatemode_wire::salt::MIN_SALT;
+use privatemode_wire::{
+    salt::MIN_SALT,
+    stream::{Padding, PaddingError},
+};
 
 use crate::key::ApiKey;
 
@@ -22,7 +27,10 @@ const API_ENDPOINT: &str = "api.privatemode.ai:443";
 const CDN_BASE_URL: &str = "https://cdn.confidential.cloud/privatemode/v2";
 /// Where a manifest is on a host that serves it (`protocol.md` §8, G7).
 const MANIFEST_FOLDER: &str = "/privatemode/v2";
+/// In the workspace: what the hardware vendors publish.
+const COLLATERAL_FOLDER: &str = "collateral";
 const HOUR: u64 = 3600;
+const CONSTANT: &str = "constant/1024/50";
 
 /// The flags.
 #[derive(clap::Args, Clone)]
@@ -47,7 +55,22 @@ pub struct Config {
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
 
-    /// Folder for what the proxy writes: the log of enforced manifests in `manifests/`, dumps in `requests/`.
+    /// How requests are encrypted: `auto` takes sealed bodies where the attested manifest has them, else the compatible
+    /// protocol; `sealed` refuses a deployment without; `compatible` is a downgrade where the manifest has better.
+    #[arg(long, value_name = "auto|sealed|compatible", default_value = "auto")]
+    pub protocol: ProtocolChoice,
+
+    /// How sealed bodies hide lengths: `bucket` rounds them up by at most 12 %, `constant` sends records of one size at a
+    /// fixed cadence, also as `constant/BYTES/MILLISECONDS`.
+    #[arg(long, value_name = "off|bucket|constant", default_value = "bucket", value_parser = padding)]
+    pub padding: Padding,
+
+    /// Ask for the worker's signed receipt of every request and keep it in this folder. Needs sealed bodies.
+    #[arg(long, value_name = "DIR")]
+    pub receipts: Option<PathBuf>,
+
+    /// Folder for what the proxy writes: the log of enforced manifests in `manifests/`, dumps in `requests/`, the hardware
+    /// vendors' documents in `collateral/`.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub workspace: PathBuf,
 
@@ -114,6 +137,9 @@ pub struct Config {
     #[arg(long = "sslCertFile", value_name = "FILE", env = "SSL_CERT_FILE")]
     pub ssl_cert_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub collateral: CollateralArgs,
+
     /// Seconds that a request waits for a verified deployment before it is refused.
     #[arg(long = "attestationWait", value_name = "SECONDS", default_value_t = 30, hide = true)]
     pub attestation_wait: u64,
@@ -147,8 +173,13 @@ pub struct Settings {
     pub(crate) insecure_api: bool,
     pub(crate) allow_origins: Vec<String>,
     pub(crate) extra_roots: Option<PathBuf>,
+    pub(crate) collateral: CollateralPlan,
+    pub(crate) collateral_downgrade: Option<String>,
     pub(crate) attestation_wait: std::time::Duration,
     pub(crate) simulated: bool,
+    pub(crate) protocol: ProtocolChoice,
+    pub(crate) padding: Padding,
+    pub(crate) receipts: Option<PathBuf>,
 }
 
 /// Where the expected manifest comes from.
@@ -193,6 +224,8 @@ impl Config {
         let ocsp = faults.check(self.ocsp());
         let tls = faults.check(self.tls()).flatten();
         let allow_origins = faults.check(self.origins());
+        let folder = self.workspace.join(COLLATERAL_FOLDER);
+        let collateral = self.collateral.plan(Some(&folder)).map_err(|wrong| faults.append(wrong)).ok();
         if let Some(path) = &self.ssl_cert_file
             && let Err(error) = fs::metadata(path)
         {
@@ -213,8 +246,13 @@ impl Config {
             insecure_api: self.insecure_api_connection,
             allow_origins: allow_origins.expect(missing),
             extra_roots: self.ssl_cert_file.clone(),
+            collateral: collateral.expect(missing),
+            collateral_downgrade: self.collateral.downgrade(),
             attestation_wait: std::time::Duration::from_secs(self.attestation_wait),
             simulated: self.accepts_simulated(),
+            protocol: self.protocol,
+            padding: self.padding,
+            receipts: self.receipts.clone(),
         })
     }
 
@@ -381,6 +419,17 @@ impl Config {
                 self.workspace.join("requests").display()
             ));
         }
+        if self.protocol == ProtocolChoice::Compatible {
+            warnings.push(
+                "--protocol compatible: sealed bodies are not used even where the deployment has them; the gateway sees \
+                 exact lengths and plain fields, and could replay requests"
+                    .to_owned(),
+            );
+        }
+        if self.protocol == ProtocolChoice::Compatible && self.receipts.is_some() {
+            warnings
+                .push("--receipts has no effect with --protocol compatible: it has no receipts".to_owned());
+        }
         if self.insecure_api_connection {
             warnings.push(
                 "--insecureAPIConnection: the API endpoint's certificate is not checked; whoever is on the path can \
@@ -390,6 +439,11 @@ impl Config {
         }
         warnings
     }
+}
+
+/// `constant` alone is 20 records of 1 KiB a second: 20 KB/s for each answer that is under way.
+fn padding(text: &str) -> Result<Padding, PaddingError> {
+    if text == "constant" { CONSTANT.parse() } else { text.parse() }
 }
 
 /// `localhost`, `127.0.0.0/8`, `::1`.

@@ -31,6 +31,11 @@ impl Dump {
         self.create(id, "request").write(body);
     }
 
+    /// Opens the file of a request that comes in pieces.
+    pub(crate) fn request_file(&self, id: &str) -> DumpFile {
+        self.create(id, "request")
+    }
+
     /// Opens the file of an answer.
     pub(crate) fn response(&self, id: &str) -> DumpFile {
         self.create(id, "response")

@@ -14,7 +14,10 @@ use privatemode_wire::{
     multipart::MultipartError,
     salt::SaltError,
     shard_key::ShardKeyError,
+    stream::WriteError,
 };
+
+use crate::sealed::AnswerError;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,12 @@ pub(crate) enum Failure {
     NotAttested { source: Arc<RenewError> },
     #[error("sealing")]
     Seal { source: SealError },
+    #[error("sealing the body")]
+    SealBody { source: WriteError },
+    #[error("an upload that cannot be sent again was refused")]
+    Unrepeatable { why: &'static str },
+    #[error("a sealed answer that does not hold (status {status})")]
+    Answer { status: StatusCode, source: AnswerError },
     #[error("a task ended early")]
     Task,
     #[error("no answer from the API endpoint")]
@@ -130,6 +139,28 @@ impl Failure {
             }
             Self::NotAttested { source } => not_attested(source),
             Self::Seal { source } => sealing(source),
+            Self::SealBody { source } => ApiError::bad_request(
+                "cannot_be_sealed",
+                format!("The request cannot be encrypted: {}.", Chain(source)),
+            ),
+            Self::Unrepeatable { why } => ApiError::unavailable(
+                "send_again",
+                format!("The upload was refused, because {why}. It is too large to be held for a second try; send it again."),
+            )
+            .with_header(http::header::RETRY_AFTER, http::HeaderValue::from_static("1")),
+            Self::Answer { source, .. } if source.is_outage() => ApiError::bad_gateway(
+                "answer_broken",
+                format!("The answer broke off: {}. Nothing of it was passed on; try again.", Chain(source)),
+            ),
+            Self::Answer { status, source } => ApiError::bad_gateway(
+                "answer_not_trusted",
+                format!(
+                    "The answer (status {}) was refused: {}. It was changed or cut on the way, or comes from a service of \
+                     another version. Try again; if it persists, update the proxy or report it.",
+                    status.as_u16(),
+                    Chain(source)
+                ),
+            ),
             Self::Task => ApiError::internal("a sealing task ended early"),
             Self::Unreachable { source: source @ TransportError::Malformed { .. } } => ApiError::bad_gateway(
                 "answer_malformed",
@@ -222,8 +253,12 @@ fn not_attested(error: &RenewError) -> ApiError {
         | RenewError::Exchange { .. }
         | RenewError::Waited { .. }
         | RenewError::Aborted => "Check the network and --apiEndpoint, then try again.",
+        RenewError::Collateral { .. } => "It is tried again in the background.",
         RenewError::Attestation { source } if is_simulated_in_release(source) => {
             "Release builds cannot read simulated evidence. Use a real deployment; for development, use `privatemode up`."
+        }
+        RenewError::Attestation { source } if matches!(&**source, AttestationError::Protocol { .. }) => {
+            "Choose with --protocol what both sides speak."
         }
         RenewError::Attestation { .. } => {
             "Do not work around this: compare the manifests (manifests/log.txt), update the proxy, or ask the operator."

@@ -6,24 +6,31 @@
 //!  tool ◀── answer, or events as they come ◀── open ◀══════════════════════┘
 //! ```
 //!
+//! Two protocols stand side by side, one attempt each: sealed bodies (`sealed`) and the compatible sealed fields
+//! (`fields`, `receive`); the attested manifest decides between them.
+//!
 //! Seals nothing itself (`privatemode-wire`), verifies nothing itself (`privatemode-client`). Specification: product.md
-//! P1 to P13, protocol.md §2 to §8.
+//! P1 to P13, protocol.md §2 to §9.
 
 mod app;
 mod config;
 mod cors;
 mod dump;
 mod failure;
+mod fields;
 mod forward;
 mod key;
 mod manifest_log;
 mod manifests;
 mod page;
+mod payload;
 mod prepare;
+mod receipts;
 mod receive;
 mod roots;
 mod route;
 mod run;
+mod sealed;
 mod status;
 mod upstream;
 

@@ -76,13 +76,24 @@ fn deployment(page: &mut String, report: &Report) {
     );
     row(page, "Manifest from", &report.manifest_source, true);
     row(page, "Hardware", report.platform.as_deref().unwrap_or(unknown), false);
-    row(page, "Protocol", report.protocol.unwrap_or(unknown), true);
+    row(page, "Protocol", &protocol(report), false);
+    if let Some(padding) = &report.padding {
+        row(page, "Padding", padding, true);
+    }
     row(page, "Verified at", report.verified_at.as_deref().unwrap_or("never"), false);
     if let Some(secret) = &report.secret {
         row(page, "Secret", &secret.id, true);
         row(page, "Renewed from", &secret.renewed_from, false);
     }
     page.push_str("</dl>\n");
+}
+
+/// Which one, and why.
+fn protocol(report: &Report) -> String {
+    match (report.protocol, &report.protocol_reason) {
+        (Some(protocol), Some(reason)) => format!("{protocol}: {reason}"),
+        _ => "not known yet".to_owned(),
+    }
 }
 
 fn downgrades(page: &mut String, report: &Report) {

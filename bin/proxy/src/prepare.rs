@@ -1,30 +1,44 @@
 //! A caller's body on its way to the sealer: is it what the endpoint takes, which model, which salt. Does no IO.
 //! Specification: product.md P5, P11, protocol.md §3, §5, §7.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
+use memchr::memmem;
 use privatemode_wire::{
     Endpoint,
     json::Object,
-    multipart::Form,
+    multipart::{Form, boundary},
     salt::{SaltPolicy, ensure_salt},
     shard_key,
 };
 use rand_core::CryptoRng;
 
-use crate::failure::Failure;
+use crate::{
+    app::App,
+    failure::Failure,
+    payload::{Payload, Upload},
+};
 
 /// A body that can be sealed, with what the gateway needs to route it.
 pub(crate) struct Prepared {
     pub(crate) endpoint: Endpoint,
     pub(crate) content_type: Option<HeaderValue>,
-    pub(crate) body: Bytes,
+    pub(crate) body: Payload,
     pub(crate) model: Option<HeaderValue>,
     pub(crate) shard_key: Option<HeaderValue>,
     /// Whether the caller waits for a stream of events.
     pub(crate) stream: bool,
+    pub(crate) stated: Stated,
+}
+
+/// What a body says of itself and the head of a sealed body repeats, read as workers read it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stated {
+    pub(crate) stream: bool,
+    pub(crate) max_tokens: Option<u64>,
+    pub(crate) n: Option<u64>,
 }
 
 /// The one content type of a request.
@@ -54,20 +68,63 @@ pub(crate) fn prepare(
         return Err(Failure::Empty { endpoint });
     }
     if endpoint == Endpoint::Unstructured {
-        return Ok(Prepared { endpoint, content_type, body, model: None, shard_key: None, stream: false });
+        return Ok(Prepared::file(endpoint, content_type, Payload::Whole(body), None, false));
     }
     if endpoint.is_multipart() {
         let (model, stream) = read_form(content_type.as_ref(), &body)?;
-        return Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key: None, stream });
+        return Ok(Prepared::file(endpoint, content_type, Payload::Whole(body), Some(model), stream));
     }
-    let (model, stream) = read_json(endpoint, &body)?;
+    let (model, stated) = read_json(endpoint, &body)?;
+    // There is no stream of embeddings; engines ignore the wish.
+    let stream = endpoint != Endpoint::Embeddings && stated.stream;
     let (body, salt) = salted(endpoint, body, policy, rng)?;
     let shard_key = match salt {
         Some(salt) => shard_header(endpoint, &body, &salt)?,
         None => None,
     };
     let content_type = Some(HeaderValue::from_static("application/json"));
-    Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key, stream })
+    let body = Payload::Whole(body);
+    Ok(Prepared { endpoint, content_type, body, model: Some(model), shard_key, stream, stated })
+}
+
+/// The same for a body of which only the beginning is there: files. `None` if what must be known is not in it, because the
+/// fields come after the file; then the whole is needed.
+pub(crate) fn prepare_ahead(
+    endpoint: Endpoint,
+    content_type: Option<&HeaderValue>,
+    upload: &Arc<Upload>,
+) -> Result<Option<Prepared>, Failure> {
+    let body = || Payload::Streamed(Arc::clone(upload));
+    if endpoint == Endpoint::Unstructured {
+        return Ok(Some(Prepared::file(endpoint, content_type.cloned(), body(), None, false)));
+    }
+    if !endpoint.is_multipart() {
+        return Ok(None);
+    }
+    let found = read_form_ahead(content_type, upload.ahead())?;
+    Ok(found
+        .map(|(model, stream)| Prepared::file(endpoint, content_type.cloned(), body(), Some(model), stream)))
+}
+
+impl Prepared {
+    fn file(
+        endpoint: Endpoint,
+        content_type: Option<HeaderValue>,
+        body: Payload,
+        model: Option<HeaderValue>,
+        stream: bool,
+    ) -> Self {
+        let stated = Stated { stream, ..Stated::default() };
+        Self { endpoint, content_type, body, model, shard_key: None, stream, stated }
+    }
+
+    /// With its whole body: sealed fields cannot be streamed.
+    pub(crate) async fn into_whole(prepared: Arc<Self>, app: &App) -> Result<Arc<Self>, Failure> {
+        let Payload::Streamed(upload) = &prepared.body else { return Ok(prepared) };
+        let body = upload.whole().await.map_err(|source| Failure::Body { source })?;
+        let (endpoint, content_type) = (prepared.endpoint, prepared.content_type.clone());
+        prepare(endpoint, content_type, body, &app.salt, &mut *app.entropy.rng()).map(Arc::new)
+    }
 }
 
 /// The body with a salt, and the salt if anything else may have it: one of this request only keeps nothing in a cache,
@@ -94,20 +151,62 @@ fn shard_header(endpoint: Endpoint, body: &[u8], salt: &str) -> Result<Option<He
     Ok(HeaderValue::from_str(&key).ok())
 }
 
-/// Model, and whether a stream is asked for.
-fn read_json(endpoint: Endpoint, body: &[u8]) -> Result<(HeaderValue, bool), Failure> {
+fn read_json(endpoint: Endpoint, body: &[u8]) -> Result<(HeaderValue, Stated), Failure> {
     let object = Object::parse(body).map_err(|source| Failure::Json { source })?;
     if object.get("model").is_none_or(|member| member.raw == b"null") {
         return Err(Failure::NoModel);
     }
     let model = model_header(&object.string("model").ok_or(Failure::ModelName)?)?;
-    // There is no stream of embeddings; engines ignore the wish.
-    Ok((model, endpoint != Endpoint::Embeddings && object.is_true("stream")))
+    Ok((model, Stated::of(endpoint, &object)))
+}
+
+impl Stated {
+    fn of(endpoint: Endpoint, object: &Object<'_>) -> Self {
+        let limits: &[&str] = match endpoint {
+            // As engines read them: the newer name wins.
+            Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
+            Endpoint::Completions | Endpoint::Messages => &["max_tokens"],
+            Endpoint::Responses => &["max_output_tokens"],
+            Endpoint::Embeddings
+            | Endpoint::Transcriptions
+            | Endpoint::Translations
+            | Endpoint::Unstructured => &[],
+        };
+        let number = |name: &str| std::str::from_utf8(object.get(name)?.raw).ok()?.parse().ok();
+        let has_n = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
+        Self {
+            stream: object.is_true("stream"),
+            max_tokens: limits.iter().find_map(|name| number(name)),
+            n: number("n").filter(|_| has_n),
+        }
+    }
 }
 
 fn read_form(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<(HeaderValue, bool), Failure> {
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = Form::parse(content_type, body).map_err(|source| Failure::Multipart { source })?;
+    fields_of(&form)
+}
+
+/// From the parts that are whole. Official clients send fields before files.
+fn read_form_ahead(
+    content_type: Option<&HeaderValue>,
+    ahead: &[u8],
+) -> Result<Option<(HeaderValue, bool)>, Failure> {
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = boundary(content_type).map_err(|source| Failure::Multipart { source })?;
+    let delimiter = format!("\r\n--{boundary}");
+    let Some(end) = memmem::rfind(ahead, delimiter.as_bytes()) else { return Ok(None) };
+    // Closed behind the last whole part, it is a form like any other.
+    let closed = [ahead.get(..end).unwrap_or_default(), delimiter.as_bytes(), b"--"].concat();
+    let form = Form::parse(content_type, &closed).map_err(|source| Failure::Multipart { source })?;
+    if form.text("model").is_none() {
+        return Ok(None);
+    }
+    fields_of(&form).map(Some)
+}
+
+fn fields_of(form: &Form<'_>) -> Result<(HeaderValue, bool), Failure> {
     let model = form.text("model").ok_or(Failure::NoModel)?;
     let model = model_header(std::str::from_utf8(model).map_err(|_| Failure::ModelName)?)?;
     let stream =

@@ -18,19 +18,20 @@ use privatemode_wire::{
     error_body::sse_error_event,
     header,
     message::{OpenError, ResponseOpener, StreamOpener},
+    stream::ResponseHead,
 };
 
 use crate::{
     dump::DumpFile,
     failure::{Failure, is_error_json},
-    forward::{AnswerBody, Exchange},
+    fields::{AnswerBody, Exchange},
     upstream::{read, unreachable},
 };
 
 /// Longest whole answer: 128 MiB opened, twice that in hexadecimal, and the frame.
 const MAX_ANSWER: usize = (256 << 20) + (1 << 20);
 /// Between the error event of a broken stream and the end of its connection.
-const FLUSH: Duration = Duration::from_millis(50);
+pub(crate) const FLUSH: Duration = Duration::from_millis(50);
 /// Longest plain error.
 const MAX_PLAIN: usize = 1 << 20;
 
@@ -39,6 +40,53 @@ const MAX_PLAIN: usize = 1 << 20;
 const PASSED: [HeaderName; 3] = [names::CONTENT_TYPE, names::CACHE_CONTROL, names::RETRY_AFTER];
 const PASSED_TEXT: [&str; 2] = [header::REQUEST_ID, "request-id"];
 const PASSED_PREFIXES: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
+
+/// An error in plain text: from the gateway, or from a worker that could not open the request.
+pub(crate) struct PlainAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl PlainAnswer {
+    /// Reads it, if it is an error. `marked`: it says itself that it is plain; else it must have an error's shape.
+    pub(crate) async fn read(answer: reqwest::Response, marked: bool) -> Result<Self, Failure> {
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        // Anybody on the way can write one: it may explain a refusal, never give an answer.
+        if !is_error(status) {
+            return Err(Failure::PlainAnswer { status });
+        }
+        let body = read(answer, MAX_PLAIN).await.map_err(|source| Failure::Unreachable { source })?;
+        if !marked && !is_error_json(&body) {
+            return Err(Failure::ForeignError { status });
+        }
+        Ok(Self { status, headers, body })
+    }
+
+    /// For the caller.
+    pub(crate) fn response(self) -> Response<BoxBody> {
+        let mut response = Response::new(full(self.body));
+        *response.status_mut() = self.status;
+        *response.headers_mut() = pass_headers(&self.headers);
+        response
+    }
+}
+
+/// Whether an answer says of itself that it is plain.
+pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
+    headers.get(header::ENCRYPTED).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}
+
+/// What the sealed head adds to the outer headers, or puts in their place.
+pub(crate) fn pass_sealed_headers(head: &ResponseHead, headers: &mut HeaderMap) {
+    let text = |value: &str| HeaderValue::from_str(value).ok();
+    let sealed = head.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, text(value)?)));
+    headers.extend(pass_headers(&sealed.collect()));
+    headers.remove(names::CONTENT_TYPE); // the outer one speaks of the seal
+    if let Some(content_type) = head.content_type.as_deref().and_then(text) {
+        headers.insert(names::CONTENT_TYPE, harmless(content_type));
+    }
+}
 
 /// Turns what came into what the caller gets. `stream`: the caller waits for events.
 pub(crate) async fn open(
@@ -51,15 +99,13 @@ pub(crate) async fn open(
     let mut response = Response::new(());
     *response.status_mut() = check_status(status)?;
     *response.headers_mut() = pass_headers(&headers);
-    let is_plain =
-        headers.get(header::ENCRYPTED).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
-    if is_plain {
+    if is_plain(&headers) {
         // Anybody on the way can write this header: it may explain a refusal, never give an answer.
         if !is_error(status) {
             return Err(Failure::PlainAnswer { status });
         }
         let body = whole(body, MAX_PLAIN).await?;
-        return Ok(response.map(|()| full(body)));
+        return Ok(PlainAnswer { status, headers, body }.response());
     }
     let is_stream = headers.get(names::CONTENT_TYPE).is_some_and(is_event_stream);
     match body {
@@ -101,11 +147,11 @@ pub(crate) fn check_status(status: StatusCode) -> Result<StatusCode, Failure> {
     if status.is_success() || is_error(status) { Ok(status) } else { Err(Failure::Status { status }) }
 }
 
-fn is_error(status: StatusCode) -> bool {
+pub(crate) fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
-fn is_event_stream(value: &HeaderValue) -> bool {
+pub(crate) fn is_event_stream(value: &HeaderValue) -> bool {
     media_type(value).eq_ignore_ascii_case(b"text/event-stream")
 }
 
@@ -135,10 +181,15 @@ pub(crate) fn pass_headers(headers: &HeaderMap) -> HeaderMap {
     };
     let kept = headers.iter().filter(|(name, _)| passes(name));
     let mut kept: HeaderMap = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
-    if kept.get(names::CONTENT_TYPE).is_some_and(|value| !is_data(value)) {
-        kept.insert(names::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if let Some(content_type) = kept.remove(names::CONTENT_TYPE) {
+        kept.insert(names::CONTENT_TYPE, harmless(content_type));
     }
     kept
+}
+
+/// A content type that no browser runs.
+fn harmless(value: HeaderValue) -> HeaderValue {
+    if is_data(&value) { value } else { HeaderValue::from_static("text/plain; charset=utf-8") }
 }
 
 /// A stream of events: one chunk in memory, each event passed on as soon as it is whole.
@@ -218,7 +269,7 @@ fn of_open(error: &OpenError) -> String {
 }
 
 /// What the caller's stream ends with.
-fn error_event(reason: &str) -> String {
+pub(crate) fn error_event(reason: &str) -> String {
     let message =
         format!("The answer broke off: {reason}. Do not use what came so far as a whole answer; try again.");
     let json = privatemode_wire::error_body::openai(&message, "server_error", None, Some("answer_broken"));

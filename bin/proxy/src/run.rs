@@ -2,11 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use hyper::service::service_fn;
-use privatemode_client::{Clock, Entropy, Session, Settings as SessionSettings, SystemClock, SystemEntropy};
+use privatemode_client::{
+    Clock, Entropy, Session, Settings as SessionSettings, SystemClock, SystemEntropy, Vendors,
+};
+use privatemode_collateral::Collector;
 use privatemode_manifest::VerifyOptions;
 use privatemode_service::{BoxFuture, FileTls, Limits, Process, TlsSource, listen, serve, version};
-use privatemode_wire::salt::SaltPolicy;
+use privatemode_wire::{salt::SaltPolicy, stream::Padding};
 
 use crate::{
     app::App,
@@ -15,6 +19,9 @@ use crate::{
     key::KeyRing,
     manifest_log::ManifestLog,
     manifests::{LoggedManifests, Source},
+    receipts::Receipts,
+    roots::client_config,
+    sealed::SendingTime,
     status::About,
     upstream::{self, Upstream},
 };
@@ -50,11 +57,17 @@ async fn serve_with(settings: Settings, process: Process) -> anyhow::Result<()> 
         None => None,
     };
     let dump = if settings.dump_requests { Some(Dump::open(&settings.workspace)?) } else { None };
+    let receipts = Receipts::open(settings.receipts.as_deref(), &settings.workspace);
+    let receipts = Arc::new(receipts.context("cannot make the folder for receipts (--receipts)")?);
+    let mut plan = settings.collateral.clone();
+    plan.settings.tls = Some(client_config(settings.extra_roots.as_deref(), false)?);
+    let collector = plan.collector()?;
     let listener = listen(settings.listen)?;
     let address = listener.local_addr()?;
 
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let app = app(settings, api, LoggedManifests::new(source, log), dump, format!("{scheme}://{address}"));
+    let manifests = LoggedManifests::new(source, log);
+    let app = app(settings, api, collector, manifests, dump, receipts, format!("{scheme}://{address}"));
     let maintenance = tokio::spawn(Arc::clone(&app.session).maintain());
     process.announce(&[("http", address)]);
 
@@ -68,8 +81,10 @@ async fn serve_with(settings: Settings, process: Process) -> anyhow::Result<()> 
 fn app(
     settings: Settings,
     api: reqwest::Client,
+    collector: Collector,
     manifests: Arc<LoggedManifests>,
     dump: Option<Dump>,
+    receipts: Arc<Receipts>,
     listening: String,
 ) -> Arc<App> {
     let about = about(&settings, manifests.origin(), listening);
@@ -77,9 +92,11 @@ fn app(
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let upstream = Arc::new(Upstream::new(api, settings.api, Arc::new(KeyRing::new(settings.api_key))));
     let session_settings = SessionSettings {
-        verify: verify_options(settings.simulated),
+        verify: VerifyOptions { crl_grace: settings.collateral.grace, ..verify_options(settings.simulated) },
+        protocol: settings.protocol,
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
+        collateral: Arc::new(Vendors::new(collector)),
     };
     let salt = match settings.cache {
         PromptCache::Off => SaltPolicy::Random,
@@ -94,6 +111,9 @@ fn app(
         salt,
         ocsp: settings.ocsp,
         dump,
+        padding: settings.padding,
+        receipts,
+        sending_time: SendingTime::default(),
         allow_origins: settings.allow_origins,
         attestation_wait: settings.attestation_wait,
         about,
@@ -102,7 +122,10 @@ fn app(
 
 #[cfg(feature = "simulated")]
 fn verify_options(simulated: bool) -> VerifyOptions {
-    VerifyOptions { simulated: simulated.then(privatemode_attest::SimulatedAllowed::danger_accept_simulated) }
+    VerifyOptions {
+        simulated: simulated.then(privatemode_attest::SimulatedAllowed::danger_accept_simulated),
+        ..VerifyOptions::default()
+    }
 }
 
 /// Nothing in this build can accept simulated evidence.
@@ -121,6 +144,7 @@ fn about(settings: &Settings, manifest_source: String, listening: String) -> Abo
             PromptCache::Process => "shared by the users of this proxy, until it ends",
             PromptCache::Salt(_) => "shared by all who use the configured salt",
         },
+        padding: settings.padding.to_string(),
         listening,
         downgrades: downgrades(settings),
     }
@@ -138,6 +162,7 @@ fn downgrades(settings: &Settings) -> Vec<String> {
             settings.ocsp.revoked_grace / 3600
         ));
     }
+    downgrades.extend(settings.collateral_downgrade.clone());
     if settings.insecure_api {
         downgrades
             .push("the API endpoint's TLS certificate is not checked (--insecureAPIConnection)".to_owned());
@@ -147,6 +172,10 @@ fn downgrades(settings: &Settings) -> Vec<String> {
             "callers on other machines reach this proxy without TLS (--host without --tlsCertPath)"
                 .to_owned(),
         );
+    }
+    if settings.padding == Padding::Off {
+        downgrades
+            .push("exact lengths of requests and answers are visible on the wire (--padding off)".to_owned());
     }
     if settings.dump_requests {
         downgrades.push("requests and answers are written to disk in clear text (--dumpRequests)".to_owned());

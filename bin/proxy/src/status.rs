@@ -4,7 +4,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
 use privatemode_attest::UnixTime;
-use privatemode_client::{Phase, Status, chain};
+use privatemode_client::{Phase, Protocol, Status, chain};
 use privatemode_service::{BoxBody, body::full, version};
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ pub(crate) struct About {
     pub(crate) manifest_source: String,
     pub(crate) key_mode: &'static str,
     pub(crate) prompt_cache: &'static str,
+    pub(crate) padding: String,
     pub(crate) listening: String,
     /// Settings that are weaker than they could be.
     pub(crate) downgrades: Vec<String>,
@@ -37,6 +38,10 @@ pub(crate) struct Report {
     pub(crate) manifest: Option<ManifestReport>,
     pub(crate) platform: Option<String>,
     pub(crate) protocol: Option<&'static str>,
+    /// Why this one.
+    pub(crate) protocol_reason: Option<String>,
+    /// How lengths are hidden, with sealed bodies.
+    pub(crate) padding: Option<String>,
     pub(crate) verified_at: Option<String>,
     pub(crate) secret: Option<SecretReport>,
     pub(crate) failing: Option<FailingReport>,
@@ -95,7 +100,11 @@ impl Report {
             simulated: verified.is_some_and(|verified| verified.simulated),
             manifest: verified.map(|verified| ManifestReport { digest: verified.manifest_digest.clone() }),
             platform: verified.map(|verified| verified.platform.clone()),
-            protocol: verified.map(|verified| verified.protocol),
+            protocol: verified.map(|verified| verified.protocol.protocol.name()),
+            protocol_reason: verified.map(|verified| verified.protocol.why.to_string()),
+            padding: verified
+                .filter(|verified| verified.protocol.protocol == Protocol::SealedBody)
+                .map(|_| about.padding.clone()),
             verified_at: verified.map(|verified| rfc3339(verified.at)),
             secret: status.credential.as_ref().map(|credential| SecretReport {
                 id: credential.id().as_str().to_owned(),

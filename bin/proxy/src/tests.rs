@@ -2,6 +2,9 @@ mod attacks;
 mod exchange;
 mod gateway;
 mod pages;
+mod sealed;
+mod sealed_attacks;
+mod worker;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 

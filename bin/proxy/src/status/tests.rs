@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use privatemode_client::{Failing, RenewError, TransportError, Verification};
+use privatemode_client::{Failing, Negotiated, RenewError, TransportError, Verification, Why};
 
 use super::*;
 
@@ -10,6 +10,7 @@ fn about() -> About {
         manifest_source: "https://cdn.example.com/manifest.json".to_owned(),
         key_mode: "configured",
         prompt_cache: "off",
+        padding: "bucket".to_owned(),
         listening: "http://127.0.0.1:8080".to_owned(),
         downgrades: vec!["OCSP: unknown".to_owned()],
     }
@@ -21,7 +22,8 @@ fn verified(simulated: bool) -> Arc<Verification> {
         platform: if simulated { "SIMULATED" } else { "AMD SEV-SNP" }.to_owned(),
         simulated,
         at: UnixTime(1_790_000_000),
-        protocol: "fields/1",
+        manifest: privatemode_wire::stream::ManifestDigest([0xab; 32]),
+        protocol: Negotiated { protocol: Protocol::Fields, why: Why::Downgraded },
         downgrades: vec!["old protocol".to_owned()],
         mesh_ca_pem: String::new(),
     })
@@ -66,6 +68,8 @@ fn the_json() {
     assert_eq!(json["manifest"]["digest"], "ab".repeat(32));
     assert_eq!(json["platform"], "AMD SEV-SNP");
     assert_eq!(json["protocol"], "fields/1");
+    assert_eq!(json["protocol_reason"], "asked for, although the attested manifest has better");
+    assert!(json["padding"].is_null(), "the compatible protocol has none");
     assert_eq!(json["verified_at"], "2026-09-21T14:13:20Z");
     assert_eq!(json["simulated"], false);
     assert_eq!(json["downgrades"], serde_json::json!(["old protocol", "OCSP: unknown"]));

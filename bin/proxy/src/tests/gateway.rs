@@ -19,10 +19,15 @@ use http_body_util::StreamBody;
 use hyper::{body::Incoming, service::service_fn};
 use privatemode_client::{Entropy as _, Nonce, SystemEntropy, testing::Deployment};
 use privatemode_service::{BoxBody, BoxError, Limits, Shutdown, TlsSource, body, listen, serve};
-use privatemode_wire::{Endpoint, SecretId, error_body::openai, header, message::RequestOpener, ocsp};
+use privatemode_wire::{
+    Endpoint, SecretId, error_body::openai, header, message::RequestOpener, ocsp, stream::RequestHead,
+};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 
-use super::KEY;
+use super::{
+    KEY,
+    worker::{self, Sealed},
+};
 
 /// What the worker, or somebody on the way, does with a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +74,9 @@ pub(super) struct Seen {
 pub(super) struct State {
     pub(super) deployment: Mutex<Arc<Deployment>>,
     pub(super) answer: Mutex<Answer>,
+    /// What the worker, or somebody on the way, does with a sealed body.
+    pub(super) sealed: Mutex<Sealed>,
+    pub(super) heads: Mutex<Vec<RequestHead>>,
     pub(super) keys: Mutex<Vec<&'static str>>,
     pub(super) seen: Mutex<Vec<Seen>>,
     /// So many connections break before an answer.
@@ -104,6 +112,8 @@ impl Gateway {
         let state = Arc::new(State {
             deployment: Mutex::new(deployment),
             answer: Mutex::new(Answer::Echo),
+            sealed: Mutex::new(Sealed::default()),
+            heads: Mutex::default(),
             keys: Mutex::new(vec![KEY]),
             seen: Mutex::default(),
             resets: AtomicUsize::new(0),
@@ -123,6 +133,14 @@ impl Gateway {
 
     pub(super) fn answers(&self, answer: Answer) {
         *self.state.answer.lock().unwrap() = answer;
+    }
+
+    pub(super) fn seals(&self, sealed: Sealed) {
+        *self.state.sealed.lock().unwrap() = sealed;
+    }
+
+    pub(super) fn heads(&self) -> Vec<RequestHead> {
+        self.state.heads.lock().unwrap().clone()
     }
 
     pub(super) fn deployment(&self) -> Arc<Deployment> {
@@ -151,7 +169,7 @@ async fn handle(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     if path == "/privatemode/v2/manifest.json" {
         return Ok(json(StatusCode::OK, String::from_utf8(deployment.manifest.clone()).unwrap(), true));
     }
-    let sealed = body::read_limited(incoming, 64 << 20).await?;
+    let sealed = body::read_limited(incoming, 160 << 20).await?;
     let authorization =
         head.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let known =
@@ -207,6 +225,9 @@ async fn worker(
         let body = openai(&format!("no secret for ID {id}"), "server_error", None, None);
         return Ok(json(StatusCode::INTERNAL_SERVER_ERROR, body, true));
     };
+    if seen.headers["content-type"] == privatemode_wire::stream::outer::CONTENT_TYPE {
+        return worker::answer(state, deployment, &secret, seen).await;
+    }
     let policy = seen.headers[header::OCSP_POLICY].to_str()?;
     assert!(ocsp::verify_mac(&secret, policy, seen.headers[header::OCSP_POLICY_MAC].to_str()?));
     let mut opener = RequestOpener::new(&SecretId::parse(&id)?, &secret);
@@ -310,7 +331,7 @@ impl Drop for Abandoned {
     }
 }
 
-fn json(status: StatusCode, text: String, plain: bool) -> Response<BoxBody> {
+pub(super) fn json(status: StatusCode, text: String, plain: bool) -> Response<BoxBody> {
     let mut response = Response::new(body::full(text));
     *response.status_mut() = status;
     response.headers_mut().insert("content-type", "application/json".parse().unwrap());
