@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::command::attest::args::Attest;
+use crate::command::receipt::args::Receipt;
+use crate::command::verify::args::Verify;
+
 /// AI inference whose operator cannot read the data.
 #[derive(Debug, Parser)]
 #[command(name = "privatemode", version, propagate_version = true)]
@@ -20,6 +24,12 @@ pub(crate) enum Command {
     Keys(Keys),
     /// List the models that a running deployment serves
     Models(Models),
+    /// Verify attestation evidence from files: an SEV-SNP report, a TDX quote, a GPU's measurements
+    Attest(Attest),
+    /// Show, verify and reconcile the receipts that workers sign
+    Receipt(Receipt),
+    /// Verify a deployment, step by step: a running one, or one that was saved
+    Verify(Box<Verify>),
     /// Print completions for a shell
     Completions {
         /// The shell to complete for
@@ -86,6 +96,19 @@ pub(crate) struct Up {
     /// One random prompt-cache salt for all requests without their own, instead of a new one for each
     #[arg(long, env = "PRIVATEMODE_SHARED_PROMPT_CACHE")]
     pub(crate) shared_prompt_cache: bool,
+
+    /// Protocol of the endpoint: `auto` (sealed bodies), `sealed`, or `compatible` (a downgrade)
+    #[arg(long, env = "PRIVATEMODE_PROTOCOL", default_value = "auto", value_name = "PROTOCOL",
+        value_parser = ["auto", "sealed", "compatible"])]
+    pub(crate) protocol: String,
+
+    /// How sealed bodies hide lengths: `off`, `bucket` or `constant`
+    #[arg(long, env = "PRIVATEMODE_PADDING", default_value = "bucket", value_name = "PADDING")]
+    pub(crate) padding: String,
+
+    /// Keep the worker's signed receipt of every request in this folder
+    #[arg(long, env = "PRIVATEMODE_RECEIPTS", value_name = "DIR")]
+    pub(crate) receipts: Option<PathBuf>,
 
     /// How much each part logs into DIR/logs
     #[arg(long, short = 'l', env = "PRIVATEMODE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]

@@ -16,7 +16,7 @@ use clap::Parser;
 
 /// Runs the command line `arguments` (the first is the program's name).
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage.
+/// Exit codes: 0 done (or verified), 1 failed (or refused), 2 wrong usage (or unusable input).
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     if let Some(code) = command::service::dispatch(&arguments) {
         return code;
@@ -25,7 +25,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
     // An error means that there is one already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match command::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::error(&error);
             ExitCode::FAILURE

@@ -19,6 +19,10 @@ pub(crate) struct Ready {
 pub(crate) struct Running {
     pub(crate) endpoint: String,
     pub(crate) status_url: String,
+    #[serde(default)]
+    pub(crate) gateway: String,
+    #[serde(default)]
+    pub(crate) coordinator: String,
     pub(crate) pid: u32,
 }
 
@@ -79,7 +83,8 @@ mod tests {
     #[test]
     fn the_line_for_scripts_has_the_documented_members() {
         let line = serde_json::to_value(ready()).unwrap();
-        let names: Vec<_> = line.as_object().unwrap().keys().cloned().collect();
+        let mut names: Vec<_> = line.as_object().unwrap().keys().cloned().collect();
+        names.sort_unstable();
         assert_eq!(
             names,
             ["api_key", "coordinator", "dir", "endpoint", "gateway", "simulated", "status_url"]

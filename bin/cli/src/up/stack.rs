@@ -83,6 +83,8 @@ impl Stack<'_> {
         let running = Running {
             endpoint: ready.endpoint.clone(),
             status_url: ready.status_url.clone(),
+            gateway: ready.gateway.clone(),
+            coordinator: ready.coordinator.clone(),
             pid: std::process::id(),
         };
         self.directory.write_private(&self.directory.running(), &serde_json::to_vec(&running)?)?;
@@ -213,6 +215,10 @@ impl Stack<'_> {
         arguments
             .path("--workspace", &self.directory.proxy())
             .path("--manifestPath", &self.deployment.manifest);
+        arguments.text("--protocol", &self.arguments.protocol).text("--padding", &self.arguments.padding);
+        if let Some(folder) = &self.arguments.receipts {
+            arguments.path("--receipts", folder);
+        }
         if self.arguments.shared_prompt_cache {
             arguments.flag("--sharedPromptCache");
         }
