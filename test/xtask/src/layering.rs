@@ -23,7 +23,8 @@ const IMPURE_CALLS: &[&str] =
 const OPENERS: &[&str] = &["hpke", "aes-gcm", "privatemode-client", "privatemode-store"];
 
 /// Calls that decide whether a signature or a chain holds.
-const VERIFICATION: &[&str] = &["VerifyingKey", "verify_prehash_raw", "verify_digest", "UnparsedPublicKey"];
+const VERIFICATION: &[&str] =
+    &["VerifyingKey", "verify_prehash_raw", "verify_digest", "UnparsedPublicKey", "ParsedPublicKey"];
 
 const RELEASED: &[&str] = &[
     "privatemode-proxy",
@@ -31,6 +32,7 @@ const RELEASED: &[&str] = &[
     "privatemode-coordinator",
     "privatemode-secret-service",
     "privatemode-inference-proxy",
+    "privatemode-attestation-agent",
     "privatemode-engine",
 ];
 

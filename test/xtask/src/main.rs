@@ -1,14 +1,16 @@
-//! Chores of the repository: `cargo xtask layering`.
+//! Chores of the repository: `cargo xtask layering`, `cargo xtask fuzz`.
 
+mod fuzz;
 mod layering;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let task = std::env::args().nth(1);
-    let outcome = match task.as_deref() {
-        Some("layering") => layering::check(),
-        _ => Err(anyhow::anyhow!("usage: cargo xtask layering")),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((task, [])) if task == "layering" => layering::check(),
+        Some((task, rest)) if task == "fuzz" => fuzz::run(rest),
+        _ => Err(anyhow::anyhow!("usage: cargo xtask layering | fuzz [--seconds N] [TARGET…]")),
     };
     match outcome {
         Ok(summary) => {
