@@ -15,11 +15,17 @@ mod errors;
 mod fidelity;
 #[path = "stack/harness.rs"]
 mod harness;
+#[path = "stack/memory.rs"]
+mod memory;
 #[path = "stack/release.rs"]
 mod release;
 #[path = "stack/rogue.rs"]
 mod rogue;
+#[path = "stack/sealed.rs"]
+mod sealed;
 #[path = "stack/tampering.rs"]
 mod tampering;
 #[path = "stack/up.rs"]
 mod up;
+#[path = "stack/verify.rs"]
+mod verify;

@@ -43,6 +43,7 @@ async fn the_canary_is_nowhere_outside_the_trusted_parts() {
     upstream.on("/v1/models", Reply::models(&["stub"]));
     let up = Up::start(&["--upstream", &upstream.url(), "--log-level", "debug"]);
     let rogue = Rogue::start(&up, |_: Message<'_>| Verdict::Forward).await;
+    rogue.settled().await;
     let marker = marker();
 
     let tool =

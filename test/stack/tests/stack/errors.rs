@@ -10,6 +10,7 @@ async fn wrong_input_is_refused_with_a_reason() {
     let upstream = StubUpstream::start().await;
     upstream.on("/v1/models", Reply::models(&["stub"]));
     let up = Up::start(&["--upstream", &upstream.url()]);
+    up.settled().await;
     let chat = "/chat/completions";
     let good = json!({"model": "stub", "messages": [{"role": "user", "content": "hi"}]});
     let before = upstream.requests().iter().filter(|request| request.path == "/v1/chat/completions").count();
@@ -92,6 +93,7 @@ async fn a_stream_that_dies_is_an_error_and_not_a_short_answer() {
     let upstream = StubUpstream::start().await;
     upstream.on("/v1/models", Reply::models(&["stub"]));
     let up = Up::start(&["--upstream", &upstream.url()]);
+    up.settled().await;
     let body =
         json!({"model": "stub", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
 

@@ -34,6 +34,7 @@ async fn stack() -> (StubUpstream, Up) {
     let upstream = StubUpstream::start().await;
     upstream.on("/v1/models", Reply::models(&["stub"]));
     let up = Up::start(&["--upstream", &upstream.url()]);
+    up.settled().await;
     (upstream, up)
 }
 

@@ -85,12 +85,24 @@ impl Up {
         line.get(at + 1).cloned()
     }
 
+    fn find(&self, part: &str) -> Option<u32> {
+        let mut children = children_of(self.pid()).into_iter();
+        children.find(|pid| command_line(*pid).get(2).is_some_and(|name| name == part))
+    }
+
+    /// The process that runs `part`.
+    pub(crate) fn pid_of(&self, part: &str) -> u32 {
+        self.find(part).unwrap_or_else(|| panic!("no {part} runs"))
+    }
+
+    /// The resident memory of `part` in bytes; 0 where the system does not tell.
+    pub(crate) fn resident(&self, part: &str) -> u64 {
+        resident_of(self.pid_of(part))
+    }
+
     /// The writable memory of the process that runs `part`, as the system shows it.
     pub(crate) fn memory_of(&self, part: &str) -> std::io::Result<Vec<u8>> {
-        let pid = children_of(self.pid())
-            .into_iter()
-            .find(|pid| command_line(*pid).get(2).is_some_and(|name| name == part))
-            .ok_or(std::io::ErrorKind::NotFound)?;
+        let pid = self.find(part).ok_or(std::io::ErrorKind::NotFound)?;
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
         let memory = File::open(format!("/proc/{pid}/mem"))?;
         let mut all = Vec::new();
@@ -109,6 +121,13 @@ impl Up {
             }
         }
         Ok(all)
+    }
+
+    /// Sends a chat to the model `stub` and waits for its answer. A replay memory that began a moment ago takes only dates
+    /// ahead of its clock; the proxy learns this from its first request, which an engine may so see twice.
+    pub(crate) async fn settled(&self) {
+        let chat = r#"{"model":"stub","messages":[]}"#;
+        assert_eq!(self.post("/chat/completions", chat).send().await.unwrap().status(), 200);
     }
 
     /// A client that talks to loopback alone.
@@ -217,6 +236,13 @@ pub(crate) async fn refusal(response: reqwest::Response) -> (u16, String) {
         assert!(error.contains_key(member), "no `{member}` in {body}");
     }
     (status, json["error"]["message"].as_str().expect("a message").to_owned())
+}
+
+/// Resident memory in bytes; 0 where the system does not tell.
+pub(crate) fn resident_of(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// The processes whose parent is `pid`.

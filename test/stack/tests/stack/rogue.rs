@@ -22,8 +22,24 @@ pub(crate) struct Rogue {
 }
 
 impl Rogue {
-    /// Starts both before the gateway of `up`; `hook` tampers from the first byte on.
+    /// Starts both before the gateway of `up`; `hook` tampers from the first byte on. Sealed bodies, as `up` has them.
     pub(crate) async fn start(up: &Up, hook: impl FnMut(Message<'_>) -> Verdict + Send + 'static) -> Self {
+        Self::speaking("auto", up, hook).await
+    }
+
+    /// The same over sealed fields.
+    pub(crate) async fn compatible(
+        up: &Up,
+        hook: impl FnMut(Message<'_>) -> Verdict + Send + 'static,
+    ) -> Self {
+        Self::speaking("compatible", up, hook).await
+    }
+
+    async fn speaking(
+        protocol: &str,
+        up: &Up,
+        hook: impl FnMut(Message<'_>) -> Verdict + Send + 'static,
+    ) -> Self {
         let workspace = tempfile::tempdir().unwrap();
         let certificate = workspace.path().join("rogue.pem");
         let gateway = TamperingGateway::start(gateway_of(up), sides(up, &certificate), hook).await;
@@ -39,7 +55,7 @@ impl Rogue {
                 "--log-level",
                 "debug",
             ])
-            .args(["--apiEndpoint", &gateway.address().to_string()])
+            .args(["--protocol", protocol, "--apiEndpoint", &gateway.address().to_string()])
             .arg("--workspace")
             .arg(workspace.path())
             .arg("--manifestPath")
@@ -69,6 +85,17 @@ impl Rogue {
 
     pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
         Up::client().get(format!("http://{}{path}", self.address)).bearer_auth(&self.key)
+    }
+
+    /// As [`Up::settled`], for this proxy.
+    pub(crate) async fn settled(&self) {
+        let chat = r#"{"model":"stub","messages":[]}"#;
+        assert_eq!(self.post("/chat/completions", chat).send().await.unwrap().status(), 200);
+    }
+
+    /// The proxy's own word on its protocol.
+    pub(crate) fn status(&self) -> reqwest::RequestBuilder {
+        Up::client().get(format!("http://{}/privatemode/status", self.address))
     }
 
     pub(crate) fn seen(&self) -> Vec<u8> {

@@ -81,7 +81,7 @@ type Change = Box<dyn FnMut(&mut Members) + Send>;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_request_never_reaches_the_engine() {
     let (upstream, up) = stack().await;
-    let rogue = Rogue::start(&up, forward).await;
+    let rogue = Rogue::compatible(&up, forward).await;
     let other = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     // A field of an earlier exchange, kept to be played into a later one.
     let keep = std::sync::Arc::clone(&other);
@@ -128,7 +128,7 @@ async fn a_changed_request_never_reaches_the_engine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_answer_is_an_error() {
     let (_upstream, up) = stack().await;
-    let rogue = Rogue::start(&up, forward).await;
+    let rogue = Rogue::compatible(&up, forward).await;
     let request = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
 
     let cases: Vec<(&str, Change, &str)> = vec![
@@ -177,7 +177,7 @@ async fn a_changed_answer_is_an_error() {
 async fn a_changed_stream_ends_in_an_error() {
     let (upstream, up) = stack().await;
     upstream.on(CHAT, Reply::chat_stream(&["one", " two", " three"], true));
-    let rogue = Rogue::start(&up, forward).await;
+    let rogue = Rogue::compatible(&up, forward).await;
     let mut body: Value = serde_json::from_str(&chat()).unwrap();
     body["stream"] = json!(true);
     let body = body.to_string();
@@ -348,7 +348,7 @@ async fn a_changed_attestation_is_refused_and_nothing_is_sent() {
     ];
     for (name, hook, expected) in cases {
         let before = upstream.requests().iter().filter(|request| request.path == CHAT).count();
-        let rogue = Rogue::start(&up, hook).await;
+        let rogue = Rogue::compatible(&up, hook).await;
         let message = not_ready(&rogue).await;
         assert!(message.contains(expected), "{name}: {message}");
         assert!(
@@ -415,7 +415,7 @@ async fn a_changed_key_exchange_is_refused() {
         ("a short key", Box::new(reply(|reply| reply["EncapsulatedKey"] = json!("AA=="))), "key"),
     ];
     for (name, hook, expected) in cases {
-        let rogue = Rogue::start(&up, hook).await;
+        let rogue = Rogue::compatible(&up, hook).await;
         let message = not_ready(&rogue).await;
         assert!(message.contains(expected), "{name}: {message}");
         assert!(
@@ -436,6 +436,7 @@ async fn insider(up: &Up) -> Box<dyn FnMut(Message<'_>) -> Verdict + Send> {
         platform: Some(privatemode_mesh::PlatformName::Simulated),
         workload_policy: Some(flag("--workload-policy").into()),
         danger_simulated: true,
+        ..Default::default()
     })
     .await
     .unwrap();
