@@ -22,14 +22,15 @@ pub(crate) struct Figures {
     pub(crate) failed: usize,
 }
 
-/// Loads `target` from `connections` connections, and measures after `warm_up`.
+/// Loads `target` from `connections` connections with requests of `length` bytes, and measures after `warm_up`.
 pub(crate) async fn run(
     target: &Target,
     connections: usize,
+    length: usize,
     warm_up: Duration,
     measure: Duration,
 ) -> Result<Figures> {
-    let body = Bytes::from(request_body());
+    let body = Bytes::from(request_body(length));
     let begin = Instant::now() + warm_up;
     let end = begin + measure;
     let mut tasks = Vec::new();
@@ -88,11 +89,11 @@ async fn connection(
 }
 
 /// A chat request of 1 KiB.
-fn request_body() -> Vec<u8> {
+fn request_body(length: usize) -> Vec<u8> {
     let empty = serde_json::json!({"model": "instant", "messages": [{"role": "user", "content": ""}]})
         .to_string()
         .len();
-    let content = "x".repeat(1024 - empty);
+    let content = "x".repeat(length.saturating_sub(empty));
     serde_json::json!({"model": "instant", "messages": [{"role": "user", "content": content}]})
         .to_string()
         .into_bytes()

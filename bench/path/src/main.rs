@@ -4,8 +4,9 @@
 //! cargo build --release --bin privatemode && cargo run --release -p bench-path
 //! ```
 //!
-//! The upstream answers at once. Each request is a 1 KiB chat request with a unary answer; the same client asks the upstream
-//! directly and through client proxy, gateway and inference proxy. Prints Markdown; asserts nothing.
+//! The upstream answers at once. Each request is a chat request with a unary answer; the same client asks the upstream directly
+//! and through client proxy, gateway and inference proxy, with the compatible and with the sealed protocol. Prints Markdown;
+//! asserts nothing.
 
 mod load;
 mod stack;
@@ -22,56 +23,63 @@ use stack::Stack;
 const MEASURE: Duration = Duration::from_secs(8);
 const WARM_UP: Duration = Duration::from_secs(2);
 
+/// Connections and bytes of a request.
+const LOADS: [(usize, usize); 4] = [(1, 1 << 10), (64, 1 << 10), (16, 64 << 10), (4, 1 << 20)];
+const PROTOCOLS: [&str; 2] = ["compatible", "sealed"];
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let upstream = upstream::start().await?;
-    let stack = Stack::start(&upstream).await?;
     let direct = Target { address: upstream.clone(), key: String::new() };
-    let through = Target { address: stack.endpoint.clone(), key: stack.api_key.clone() };
-    let idle = stack.memory();
-
-    say("| connections | way | p50 | p99 | requests/s |");
-    say("| --- | --- | --- | --- | --- |");
-    let mut added = Vec::new();
-    for connections in [1, 64] {
-        let plain = load::run(&direct, connections, WARM_UP, MEASURE).await?;
-        let sealed = load::run(&through, connections, WARM_UP, MEASURE).await?;
-        row(connections, "upstream directly", &plain);
-        row(connections, "through the path", &sealed);
-        added.push((connections, plain, sealed));
+    say("| body | connections | way | p50 | p99 | requests/s | added p50 | added p99 |");
+    say("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let mut plain = Vec::new();
+    for (connections, length) in LOADS {
+        let figures = load::run(&direct, connections, length, WARM_UP, MEASURE).await?;
+        row(connections, length, "upstream directly", &figures, None);
+        plain.push(figures);
     }
-    say("");
-    for (connections, plain, sealed) in added {
-        let p50 = sealed.p50.saturating_sub(plain.p50);
-        let p99 = sealed.p99.saturating_sub(plain.p99);
+    let mut after = Vec::new();
+    for protocol in PROTOCOLS {
+        let stack = Stack::start(&upstream, protocol).await?;
+        let idle = stack.memory();
+        let through = Target { address: stack.endpoint.clone(), key: stack.api_key.clone() };
+        for ((connections, length), plain) in LOADS.into_iter().zip(&plain) {
+            let figures = load::run(&through, connections, length, WARM_UP, MEASURE).await?;
+            row(connections, length, protocol, &figures, Some(plain));
+        }
+        after.push((protocol, idle, stack.memory(), stack.start_to_ready, stack.program_size));
+        stack.stop().await?;
+    }
+    for (protocol, idle, loaded, start_to_ready, program_size) in after {
+        say(&format!("\n| process ({protocol}) | resident when ready | after the load |"));
+        say("| --- | --- | --- |");
+        for (name, before) in &idle {
+            let after = loaded.iter().find(|(other, _)| other == name).map_or(0, |(_, kib)| *kib);
+            say(&format!("| {name} | {before} KiB | {after} KiB |"));
+        }
         say(&format!(
-            "added at {connections} connections: p50 {}, p99 {}",
-            milliseconds(p50),
-            milliseconds(p99)
+            "\nstart to ready (verified, first answer through the path): {}",
+            milliseconds(start_to_ready)
         ));
+        say(&format!("size of the `privatemode` program: {} KiB", program_size / 1024));
     }
-    let loaded = stack.memory();
-    say("\n| process | resident when ready | after the load |");
-    say("| --- | --- | --- |");
-    for (name, before) in &idle {
-        let after = loaded.iter().find(|(other, _)| other == name).map_or(0, |(_, kib)| *kib);
-        say(&format!("| {name} | {} KiB | {after} KiB |", before));
-    }
-    say(&format!(
-        "\nstart to ready (verified, first answer through the path): {}",
-        milliseconds(stack.start_to_ready)
-    ));
-    say(&format!("size of the `privatemode` program: {} KiB", stack.program_size / 1024));
-    stack.stop().await
+    Ok(())
 }
 
-fn row(connections: usize, way: &str, figures: &Figures) {
+fn row(connections: usize, length: usize, way: &str, figures: &Figures, plain: Option<&Figures>) {
     let Figures { p50, p99, per_second, failed } = figures;
     let failed = if *failed > 0 { format!(" ({failed} failed)") } else { String::new() };
+    let added = plain.map_or(["–".to_owned(), "–".to_owned()], |plain| {
+        [milliseconds(p50.saturating_sub(plain.p50)), milliseconds(p99.saturating_sub(plain.p99))]
+    });
     say(&format!(
-        "| {connections} | {way} | {} | {} | {per_second:.0}{failed} |",
+        "| {} KiB | {connections} | {way} | {} | {} | {per_second:.0}{failed} | {} | {} |",
+        length / 1024,
         milliseconds(*p50),
-        milliseconds(*p99)
+        milliseconds(*p99),
+        added[0],
+        added[1]
     ));
 }
 

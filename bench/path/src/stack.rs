@@ -18,13 +18,23 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    pub(crate) async fn start(upstream: &str) -> Result<Self> {
+    pub(crate) async fn start(upstream: &str, protocol: &str) -> Result<Self> {
         let program = program()?;
         let program_size = std::fs::metadata(&program)?.len();
         let directory = tempfile::tempdir()?;
         let begun = Instant::now();
         let mut child = Command::new(&program)
-            .args(["up", "--json", "--port", "0", "--log-level", "warn", "--upstream"])
+            .args([
+                "up",
+                "--json",
+                "--port",
+                "0",
+                "--log-level",
+                "warn",
+                "--protocol",
+                protocol,
+                "--upstream",
+            ])
             .arg(format!("http://{upstream}"))
             .arg("--dir")
             .arg(directory.path())
