@@ -29,9 +29,29 @@ pub(crate) trait Aead: Sized {
         text: &mut [u8],
     ) -> Result<[u8; TAG_LENGTH], AeadError>;
 
+    /// Encrypts `text` and `end` after it into `sealed`, which has their lengths and the tag's.
+    fn seal_into(
+        &self,
+        iv: [u8; IV_LENGTH],
+        aad: &[u8],
+        text: &[u8],
+        end: &[u8],
+        sealed: &mut [u8],
+    ) -> Result<(), AeadError>;
+
     /// Checks the tag at the end of a slice and decrypts in place what stands before it. After an error the content
     /// means nothing.
     fn open_slice(&self, iv: [u8; IV_LENGTH], aad: &[u8], sealed: &mut [u8]) -> Result<(), AeadError>;
+
+    /// Checks the tag at the end of `sealed` and decrypts what stands before it into `text`, which has its length. After an
+    /// error the content means nothing.
+    fn open_into(
+        &self,
+        iv: [u8; IV_LENGTH],
+        aad: &[u8],
+        sealed: &[u8],
+        text: &mut [u8],
+    ) -> Result<(), AeadError>;
 }
 
 #[cfg(not(target_family = "wasm"))]
@@ -87,9 +107,36 @@ mod native {
             tag.as_ref().try_into().map_err(|_| AeadError)
         }
 
+        fn seal_into(
+            &self,
+            iv: [u8; IV_LENGTH],
+            aad: &[u8],
+            text: &[u8],
+            end: &[u8],
+            sealed: &mut [u8],
+        ) -> Result<(), AeadError> {
+            let nonce = Nonce::assume_unique_for_key(iv);
+            let (sealed, rest) = sealed.split_at_mut_checked(text.len()).ok_or(AeadError)?;
+            self.0
+                .seal_out_of_place_scatter(nonce, Aad::from(aad), text, sealed, end, rest)
+                .map_err(|_| AeadError)
+        }
+
         fn open_slice(&self, iv: [u8; IV_LENGTH], aad: &[u8], sealed: &mut [u8]) -> Result<(), AeadError> {
             let nonce = Nonce::assume_unique_for_key(iv);
             self.0.open_in_place(nonce, Aad::from(aad), sealed).map(|_| ()).map_err(|_| AeadError)
+        }
+
+        fn open_into(
+            &self,
+            iv: [u8; IV_LENGTH],
+            aad: &[u8],
+            sealed: &[u8],
+            text: &mut [u8],
+        ) -> Result<(), AeadError> {
+            let nonce = Nonce::assume_unique_for_key(iv);
+            let (sealed, tag) = sealed.split_last_chunk::<TAG_LENGTH>().ok_or(AeadError)?;
+            self.0.open_separate_gather(nonce, Aad::from(aad), sealed, tag, text).map_err(|_| AeadError)
         }
     }
 }
@@ -156,8 +203,48 @@ mod portable {
             .map_err(|_| AeadError)
         }
 
+        fn seal_into(
+            &self,
+            iv: [u8; IV_LENGTH],
+            aad: &[u8],
+            text: &[u8],
+            end: &[u8],
+            sealed: &mut [u8],
+        ) -> Result<(), AeadError> {
+            let (sealed, tag) = sealed.split_last_chunk_mut::<TAG_LENGTH>().ok_or(AeadError)?;
+            let (front, back) = sealed.split_at_mut_checked(text.len()).ok_or(AeadError)?;
+            if back.len() != end.len() {
+                return Err(AeadError);
+            }
+            front.copy_from_slice(text);
+            back.copy_from_slice(end);
+            *tag = self.seal_slice(iv, aad, sealed)?;
+            Ok(())
+        }
+
         fn open_slice(&self, iv: [u8; IV_LENGTH], aad: &[u8], sealed: &mut [u8]) -> Result<(), AeadError> {
             let (text, tag) = sealed.split_last_chunk_mut::<TAG_LENGTH>().ok_or(AeadError)?;
+            let (iv, tag) = (&iv.into(), &(*tag).into());
+            match self {
+                Key::Aes128(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),
+                Key::Aes192(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),
+                Key::Aes256(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),
+            }
+            .map_err(|_| AeadError)
+        }
+
+        fn open_into(
+            &self,
+            iv: [u8; IV_LENGTH],
+            aad: &[u8],
+            sealed: &[u8],
+            text: &mut [u8],
+        ) -> Result<(), AeadError> {
+            let (sealed, tag) = sealed.split_last_chunk::<TAG_LENGTH>().ok_or(AeadError)?;
+            if sealed.len() != text.len() {
+                return Err(AeadError);
+            }
+            text.copy_from_slice(sealed);
             let (iv, tag) = (&iv.into(), &(*tag).into());
             match self {
                 Key::Aes128(key) => key.decrypt_inout_detached(iv, aad, text.into(), tag),

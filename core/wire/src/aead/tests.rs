@@ -56,14 +56,43 @@ fn refuses_every_flipped_byte<K: Aead>() {
     assert!(key.open([1; 12], b"aad", &mut Vec::new()).is_err());
 }
 
+/// From one buffer into another, with what stands behind the text, and never with lengths that do not fit.
+fn out_of_place_is_the_same<K: Aead>() {
+    let key = K::expand(&Secret::from_slice(&[7; 32]).unwrap());
+    let mut expected = b"a text, and its end".to_vec();
+    key.seal([1; 12], b"aad", &mut expected).unwrap();
+    let (text, end) = (b"a text, ".as_slice(), b"and its end".as_slice());
+    let mut sealed = vec![0xee; expected.len()];
+    key.seal_into([1; 12], b"aad", text, end, &mut sealed).unwrap();
+    assert_eq!(sealed, expected);
+    for length in [0, text.len(), expected.len() - 1, expected.len() + 1] {
+        assert!(key.seal_into([1; 12], b"aad", text, end, &mut vec![0; length]).is_err(), "{length}");
+    }
+
+    let mut opened = vec![0xee; text.len() + end.len()];
+    key.open_into([1; 12], b"aad", &sealed, &mut opened).unwrap();
+    assert_eq!(opened, b"a text, and its end");
+    for length in [0, opened.len() - 1, opened.len() + 1] {
+        assert!(key.open_into([1; 12], b"aad", &sealed, &mut vec![0; length]).is_err(), "{length}");
+    }
+    for index in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[index] ^= 1;
+        assert!(key.open_into([1; 12], b"aad", &changed, &mut opened).is_err());
+    }
+    assert!(key.open_into([1; 12], b"aad", &sealed[..15], &mut opened).is_err());
+}
+
 #[test]
 fn native_known_answers() {
     known_answers::<native::Key>();
     refuses_every_flipped_byte::<native::Key>();
+    out_of_place_is_the_same::<native::Key>();
 }
 
 #[test]
 fn portable_known_answers() {
     known_answers::<portable::Key>();
     refuses_every_flipped_byte::<portable::Key>();
+    out_of_place_is_the_same::<portable::Key>();
 }

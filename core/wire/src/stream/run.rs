@@ -92,15 +92,12 @@ impl<K: Aead> RunWriter<K> {
         self.pending.extend_from_slice(data);
     }
 
-    /// A full segment of data that stands together is built where it goes out: one copy, like all others.
+    /// A full segment of data that stands together goes from there to where it is sent, with no copy between.
     fn seal_full(&mut self, data: &[u8], ahead: usize, out: &mut Vec<u8>) -> Result<(), WriteError> {
         let segments = ahead.div_ceil(CAPACITY);
         out.reserve(ahead.saturating_add(segments.saturating_mul(OVERHEAD)));
-        let at = out.len();
-        out.resize(at.saturating_add(FRAME), 0);
-        out.extend_from_slice(data);
         self.sealed = self.sealed.saturating_add(data.len() as u64);
-        self.segments.seal(out, at, 0, Flag::More)
+        self.segments.seal_from(data, Flag::More, out)
     }
 
     fn seal(&mut self, padding: usize, flag: Flag, out: &mut Vec<u8>) -> Result<(), WriteError> {

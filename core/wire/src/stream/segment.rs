@@ -78,7 +78,7 @@ impl SegmentNumbers {
     }
 }
 
-/// Seals the segments of one direction of one exchange, in place.
+/// Seals the segments of one direction of one exchange.
 ///
 /// Nonces: a random start, its last four bytes XORed with the segment's number. They never repeat under a key, because a
 /// key belongs to one direction of one exchange (a salt of 32 random bytes is in it) and numbers never repeat.
@@ -97,7 +97,7 @@ impl<K: Aead> SegmentSealer<K> {
         SegmentSealer { key, start, numbers: SegmentNumbers::default(), digest }
     }
 
-    /// Seals what stands in the buffer from `at` on: [`FRAME`] bytes to be written over, then data. Appends `padding` zero
+    /// Seals in place what stands in the buffer from `at` on: [`FRAME`] bytes to be written over, then data. Appends `padding` zero
     /// bytes first. Data and padding have at most [`CAPACITY`] bytes.
     pub(super) fn seal(
         &mut self,
@@ -106,34 +106,66 @@ impl<K: Aead> SegmentSealer<K> {
         padding: usize,
         flag: Flag,
     ) -> Result<(), WriteError> {
-        let number = self.numbers.take().ok_or(WriteError::TooManySegments)?;
-        let nonce = self.nonce(number);
         let padding_length = u16::try_from(padding).map_err(|_| WriteError::SegmentTooLong)?;
         buffer.resize(buffer.len().saturating_add(padding), 0);
         buffer.extend_from_slice(&padding_length.to_be_bytes());
-        let segment = buffer.get_mut(at..).unwrap_or_default();
-        let (frame, text) =
-            segment.split_first_chunk_mut::<FRAME>().ok_or(WriteError::Bug("a segment without a frame"))?;
-        let length = HEADER.saturating_add(text.len()).saturating_add(TAG_LENGTH);
+        let sealed = buffer.len().saturating_sub(at).saturating_sub(FRAME).saturating_add(TAG_LENGTH);
+        let (nonce, aad) = self.begin(buffer.get_mut(at..).unwrap_or_default(), sealed, flag)?;
+        let text = buffer.get_mut(at.saturating_add(FRAME)..).unwrap_or_default();
+        let tag = self
+            .key
+            .seal_slice(nonce, &aad, text)
+            .map_err(|_| WriteError::Bug("AES-GCM refused a short text"))?;
+        buffer.extend_from_slice(&tag);
+        self.end(buffer.get(at..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Seals `data` without padding, at most [`CAPACITY`] bytes, to the end of `out`: read once and written once.
+    pub(super) fn seal_from(&mut self, data: &[u8], flag: Flag, out: &mut Vec<u8>) -> Result<(), WriteError> {
+        const NO_PADDING: [u8; PADDING_LENGTH] = 0_u16.to_be_bytes();
+        let at = out.len();
+        let sealed = data.len().saturating_add(PADDING_LENGTH).saturating_add(TAG_LENGTH);
+        out.resize(at.saturating_add(FRAME).saturating_add(sealed), 0);
+        let segment = out.get_mut(at..).unwrap_or_default();
+        let (nonce, aad) = self.begin(segment, sealed, flag)?;
+        let text = segment.get_mut(FRAME..).unwrap_or_default();
+        self.key
+            .seal_into(nonce, &aad, data, &NO_PADDING, text)
+            .map_err(|_| WriteError::Bug("AES-GCM refused a short text"))?;
+        self.end(segment);
+        Ok(())
+    }
+
+    /// Writes the frame of the next segment, whose ciphertext and tag have `sealed` bytes; what it is sealed with.
+    fn begin(
+        &mut self,
+        segment: &mut [u8],
+        sealed: usize,
+        flag: Flag,
+    ) -> Result<([u8; IV_LENGTH], [u8; 5]), WriteError> {
+        let number = self.numbers.take().ok_or(WriteError::TooManySegments)?;
+        let nonce = self.nonce(number);
+        let length = HEADER.saturating_add(sealed);
         if length > MAX_SEGMENT {
             return Err(WriteError::SegmentTooLong);
         }
-        let tag = self
-            .key
-            .seal_slice(nonce, &aad(number, flag), text)
-            .map_err(|_| WriteError::Bug("AES-GCM refused a short text"))?;
         let length = u32::try_from(length).map_err(|_| WriteError::SegmentTooLong)?;
+        let (frame, _) =
+            segment.split_first_chunk_mut::<FRAME>().ok_or(WriteError::Bug("a segment without a frame"))?;
         let (length_bytes, header) = frame.split_at_mut(LENGTH);
         length_bytes.copy_from_slice(&length.to_be_bytes());
         if let Some((flag_byte, nonce_bytes)) = header.split_first_mut() {
             *flag_byte = flag as u8;
             nonce_bytes.copy_from_slice(&nonce);
         }
-        buffer.extend_from_slice(&tag);
+        Ok((nonce, aad(number, flag)))
+    }
+
+    fn end(&mut self, segment: &[u8]) {
         if let Some(digest) = &mut self.digest {
-            digest.update(buffer.get(at..).unwrap_or_default());
+            digest.update(segment);
         }
-        Ok(())
     }
 
     /// The digest so far, and no further: what comes after is not in it.
