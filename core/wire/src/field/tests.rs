@@ -71,3 +71,33 @@ fn the_counter_ends() {
     sequence.advance(1);
     assert_eq!(sequence.at(0), None);
 }
+
+/// Every pair of bytes, at every place of a vector register and behind its end.
+#[test]
+fn hex_is_lower_case_and_nothing_else() {
+    for pair in 0..=u16::MAX {
+        let text = pair.to_be_bytes();
+        let lower = text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b));
+        let expected = lower.then(|| hex::decode(text).unwrap());
+        let mut out = Vec::new();
+        let decoded = decode_hex(&text, &mut out).is_ok().then_some(out);
+        assert_eq!(decoded, expected, "{text:?}");
+    }
+    let bytes: Vec<u8> = (0..=255).collect();
+    for length in 0..=200 {
+        let bytes = &bytes[255 - length..];
+        let (mut text, mut back) = (Vec::new(), b"kept".to_vec());
+        push_hex(bytes, &mut text);
+        assert_eq!(text, hex::encode(bytes).as_bytes());
+        decode_hex(&text, &mut back).unwrap();
+        assert_eq!(back, [b"kept", bytes].concat());
+        for index in 0..text.len() {
+            let mut changed = text.clone();
+            changed[index] = changed[index].to_ascii_uppercase();
+            let same = changed == text;
+            assert_eq!(decode_hex(&changed, &mut Vec::new()).is_ok(), same);
+        }
+        text.push(b'0');
+        assert_eq!(decode_hex(&text, &mut Vec::new()), Err(OpenFault::Malformed));
+    }
+}
