@@ -17,6 +17,8 @@ const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 /// A small control answer (models, attestation, secret) has to be there by then.
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(15);
 const HTTP2_WINDOW: u32 = 4 * 1024 * 1024;
+/// Longest frame of an answer: as servers here take them.
+const HTTP2_FRAME: u32 = 128 << 10;
 
 /// The URL cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,7 @@ impl Origin {
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .http2_initial_stream_window_size(HTTP2_WINDOW)
+            .http2_max_frame_size(HTTP2_FRAME)
             .http2_initial_connection_window_size(4 * HTTP2_WINDOW)
             .build(connector);
         Ok(Origin {

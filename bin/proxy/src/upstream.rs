@@ -18,6 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A dead connection is noticed within this time twice, however long a model thinks.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Longest HTTP/2 frame of an answer, in bytes: two segments of a sealed body.
+const MAX_FRAME: u32 = 128 << 10;
 /// Longest answer to a control call: a history of manifests and policies in base64 twice.
 const MAX_CONTROL_ANSWER: usize = 24 << 20;
 /// Longest error text of a gateway that is repeated.
@@ -62,6 +64,7 @@ pub(crate) fn client(extra_roots: Option<&Path>, insecure: bool) -> Result<reqwe
         .http2_keep_alive_interval(KEEP_ALIVE)
         .http2_keep_alive_timeout(KEEP_ALIVE)
         .http2_adaptive_window(true)
+        .http2_max_frame_size(MAX_FRAME)
         .pool_idle_timeout(Duration::from_secs(60))
         .build()
         .map_err(|source| UpstreamError::Client { source })
