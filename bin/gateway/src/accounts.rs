@@ -87,6 +87,8 @@ pub struct KeyUsage {
     pub cached_tokens: u64,
     /// Seconds of audio heard.
     pub audio_seconds: u64,
+    /// Bytes of audio heard.
+    pub audio_bytes: u64,
     /// Seconds since 1970.
     pub last_used_at: i64,
 }
@@ -192,7 +194,8 @@ impl Accounts {
     /// What each key has used of each model. A running gateway writes this some seconds late.
     pub async fn usage(&self) -> Result<Vec<KeyUsage>, AccountError> {
         let rows = query(
-            "SELECT key_id, model, requests, prompt_tokens, completion_tokens, cached_tokens, audio_seconds, last_used_at \
+            "SELECT key_id, model, requests, prompt_tokens, completion_tokens, cached_tokens, audio_seconds, audio_bytes, \
+             last_used_at \
              FROM usage_totals ORDER BY key_id, model",
         )
         .fetch_all(self.database.pool())
@@ -274,6 +277,7 @@ fn key_usage(row: &sqlx::sqlite::SqliteRow) -> KeyUsage {
         completion_tokens: count(4),
         cached_tokens: count(5),
         audio_seconds: count(6),
-        last_used_at: row.get(7),
+        audio_bytes: count(7),
+        last_used_at: row.get(8),
     }
 }

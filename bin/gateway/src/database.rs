@@ -149,13 +149,14 @@ impl Database {
 }
 
 fn migrations() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "accounts".into(),
-        MigrationType::Simple,
-        include_str!("../migrations/0001_accounts.sql").into_sql_str(),
-        false,
-    )])
+    let steps = [
+        ("accounts", include_str!("../migrations/0001_accounts.sql")),
+        ("audio bytes", include_str!("../migrations/0002_audio_bytes.sql")),
+    ];
+    let step = |(number, (name, sql)): (i64, (&'static str, &'static str))| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations((1..).zip(steps).map(step).collect())
 }
 
 /// SQLite gives its journal files the mode of the database, so that setting it here covers all of them.

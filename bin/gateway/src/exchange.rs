@@ -16,6 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use privatemode_service::BoxError;
 use privatemode_service::metrics::Entered;
+use privatemode_wire::header::{CANCEL_PATH, REQUEST_ID};
 use privatemode_wire::stream::outer::USAGE;
 
 use crate::accounts::KeyId;
@@ -23,6 +24,7 @@ use crate::headers::RequestId;
 use crate::ledger::{Amounts, Ledger};
 use crate::meter::Meter;
 use crate::metrics::Metrics;
+use crate::origin::control_request;
 use crate::workers::Lease;
 
 /// How a request ended.
@@ -99,20 +101,22 @@ impl Drop for Exchange {
     }
 }
 
-/// How long a sealed answer is awaited for its trailer after its caller has left.
-const LEFT_BEHIND: Duration = Duration::from_secs(3);
+/// How long a sealed answer is awaited for its trailer after its caller has left. The worker ends it at once when it is told;
+/// this is for what is under way, and for a worker that does not answer.
+const LEFT_BEHIND: Duration = Duration::from_secs(10);
 
 /// A worker's answer on its way to the caller. Dropping it cancels the worker's request, at once or soon.
 ///
 /// What a sealed answer used is said behind its last byte, where all other answers say it as they go. A caller that leaves
-/// when it has read enough would never be billed: so its answer is read on for [`LEFT_BEHIND`], into nothing.
+/// when it has read enough would never be billed: so the worker is told to end the answer, and it is read on for
+/// [`LEFT_BEHIND`], into nothing, to the trailer that says what it cost until then.
 pub(crate) struct Download(Option<Flow>);
 
 struct Flow {
     body: Incoming,
     meter: Meter,
     exchange: Exchange,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl Download {
@@ -120,7 +124,7 @@ impl Download {
         if body.is_end_stream() {
             exchange.outcome = Outcome::Done;
         }
-        Download(Some(Flow { body, meter, exchange, _lease: lease }))
+        Download(Some(Flow { body, meter, exchange, lease }))
     }
 }
 
@@ -158,6 +162,7 @@ impl Flow {
 
     /// Reads on for the trailer, which nobody else is left to read.
     async fn meter_on(mut self) {
+        let cancel = tell_to_end(&self.lease, &self.exchange.id);
         let trailer = async {
             while let Some(Ok(frame)) = self.body.frame().await {
                 if let Some(trailers) = frame.trailers_ref() {
@@ -166,7 +171,24 @@ impl Flow {
             }
         };
         // Too late: the worker is cancelled, and what it did is not known here.
-        let _ = tokio::time::timeout(LEFT_BEHIND, trailer).await;
+        let both = async { tokio::join!(trailer, cancel) };
+        if tokio::time::timeout(LEFT_BEHIND, both).await.is_err() {
+            tracing::warn!(
+                request_id = self.exchange.id.as_str(),
+                "a worker did not say what an abandoned answer cost: it is not billed"
+            );
+            self.exchange.metrics.upstream_error("no_usage");
+        }
+    }
+}
+
+/// Tells a worker that the caller of a request has left. Best effort: it may have ended meanwhile.
+async fn tell_to_end(worker: &Lease, id: &RequestId) {
+    let mut request =
+        control_request(worker, http::Method::POST, CANCEL_PATH, privatemode_service::body::empty());
+    request.headers_mut().insert(REQUEST_ID, id.header());
+    if let Err(error) = worker.control(request, 1024).await {
+        tracing::debug!(request_id = id.as_str(), error = %privatemode_service::Chain(&error), "cannot end an answer");
     }
 }
 

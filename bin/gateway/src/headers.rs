@@ -28,6 +28,10 @@ impl RequestId {
         RequestId(HeaderValue::from_str(&text).expect("a UUID is a header value"))
     }
 
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.0.clone()
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }

@@ -24,16 +24,19 @@ pub(crate) struct Amounts {
     pub(crate) completion_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) audio_seconds: u64,
+    pub(crate) audio_bytes: u64,
 }
 
 impl Amounts {
     fn add(&mut self, other: Amounts) {
-        let Amounts { requests, prompt_tokens, completion_tokens, cached_tokens, audio_seconds } = other;
+        let Amounts { requests, prompt_tokens, completion_tokens, cached_tokens, audio_seconds, audio_bytes } =
+            other;
         self.requests = self.requests.saturating_add(requests);
         self.prompt_tokens = self.prompt_tokens.saturating_add(prompt_tokens);
         self.completion_tokens = self.completion_tokens.saturating_add(completion_tokens);
         self.cached_tokens = self.cached_tokens.saturating_add(cached_tokens);
         self.audio_seconds = self.audio_seconds.saturating_add(audio_seconds);
+        self.audio_bytes = self.audio_bytes.saturating_add(audio_bytes);
     }
 }
 
@@ -103,17 +106,25 @@ impl Ledger {
                 .await?;
         }
         for ((key, model), amounts) in &pending.amounts {
-            let Amounts { requests, prompt_tokens, completion_tokens, cached_tokens, audio_seconds } =
-                *amounts;
+            let Amounts {
+                requests,
+                prompt_tokens,
+                completion_tokens,
+                cached_tokens,
+                audio_seconds,
+                audio_bytes,
+            } = *amounts;
             // A key that somebody deleted by hand must not hold up everybody else's batch.
             query(
-                "INSERT INTO usage_totals SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+                "INSERT INTO usage_totals (key_id, model, requests, prompt_tokens, completion_tokens, cached_tokens, \
+                 audio_seconds, last_used_at, audio_bytes) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
                  WHERE EXISTS (SELECT 1 FROM api_keys WHERE id = ?1) \
                  ON CONFLICT (key_id, model) DO UPDATE SET requests = requests + excluded.requests, \
                  prompt_tokens = prompt_tokens + excluded.prompt_tokens, \
                  completion_tokens = completion_tokens + excluded.completion_tokens, \
                  cached_tokens = cached_tokens + excluded.cached_tokens, \
-                 audio_seconds = audio_seconds + excluded.audio_seconds, last_used_at = excluded.last_used_at",
+                 audio_seconds = audio_seconds + excluded.audio_seconds, \
+                 audio_bytes = audio_bytes + excluded.audio_bytes, last_used_at = excluded.last_used_at",
             )
             .bind(key.as_str())
             .bind(&**model)
@@ -123,6 +134,7 @@ impl Ledger {
             .bind(signed(cached_tokens))
             .bind(signed(audio_seconds))
             .bind(now())
+            .bind(signed(audio_bytes))
             .execute(&mut *transaction)
             .await?;
         }
@@ -159,7 +171,13 @@ mod tests {
         let key = accounts.create_key("a").await.unwrap().id;
         let ledger = Ledger::new(Arc::clone(&accounts));
         let model: Arc<str> = "demo".into();
-        let once = Amounts { requests: 1, prompt_tokens: 3, completion_tokens: 5, ..Amounts::default() };
+        let once = Amounts {
+            requests: 1,
+            prompt_tokens: 3,
+            completion_tokens: 5,
+            audio_bytes: 7,
+            ..Amounts::default()
+        };
         for _ in 0..2 {
             ledger.seen(&key);
             ledger.used(&key, &model, once);
@@ -173,6 +191,7 @@ mod tests {
         let usage = accounts.usage().await.unwrap();
         assert_eq!(usage.len(), 2);
         assert_eq!((usage[0].model.as_str(), usage[0].requests, usage[0].prompt_tokens), ("demo", 4, 12));
+        assert_eq!(usage[0].audio_bytes, 28);
         assert_eq!((usage[1].model.as_str(), usage[1].completion_tokens), ("other", 5));
         assert!(accounts.list_keys().await.unwrap()[0].last_used_at.is_some());
     }

@@ -87,14 +87,21 @@ impl Meter {
             Meter::Events(events) => events.usage(),
             Meter::Trailer(found) | Meter::Blind(found) => *found,
         };
-        let Usage { prompt_tokens, completion_tokens, total_tokens: _, cached_tokens, audio_seconds } =
-            usage.unwrap_or_default();
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: _,
+            cached_tokens,
+            audio_seconds,
+            audio_bytes,
+        } = usage.unwrap_or_default();
         Amounts {
             requests: 1,
             prompt_tokens: prompt_tokens.min(PLAUSIBLE),
             completion_tokens: completion_tokens.min(PLAUSIBLE),
             cached_tokens: cached_tokens.min(PLAUSIBLE),
             audio_seconds: audio_seconds.min(PLAUSIBLE),
+            audio_bytes: audio_bytes.min(PLAUSIBLE),
         }
     }
 }

@@ -36,7 +36,14 @@ impl Metrics {
     }
 
     pub(crate) fn tokens(&self, model: &str, amounts: Amounts) {
-        let Amounts { requests: _, prompt_tokens, completion_tokens, cached_tokens, audio_seconds } = amounts;
+        let Amounts {
+            requests: _,
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens,
+            audio_seconds,
+            audio_bytes,
+        } = amounts;
         for (kind, count) in
             [("prompt", prompt_tokens), ("completion", completion_tokens), ("cached", cached_tokens)]
         {
@@ -51,6 +58,11 @@ impl Metrics {
             self.registry
                 .counter("gateway_audio_seconds_total", "Audio as workers report it.", &[("model", model)])
                 .add(audio_seconds);
+        }
+        if audio_bytes > 0 {
+            self.registry
+                .counter("gateway_audio_bytes_total", "Audio as workers report it.", &[("model", model)])
+                .add(audio_bytes);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Who lets a sealed request run: once, over all workers that hold its secret.
 //!
-//! Asked before the first byte of an answer leaves; the engine may have begun by then. Whoever cannot ask refuses.
+//! Asked before the first byte of an answer leaves; the engine may have begun by then, unless the memory is young
+//! (`Caution`). Whoever cannot ask refuses.
 //! protocol.md, section 9.
 
+mod caution;
 mod local;
 mod mesh;
 
@@ -12,6 +14,7 @@ use privatemode_wire::{
     stream::UnixMillis,
 };
 
+pub(crate) use caution::Caution;
 pub use local::LocalClaims;
 pub use mesh::MeshClaims;
 

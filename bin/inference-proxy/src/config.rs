@@ -49,7 +49,11 @@ pub struct Config {
     /// Largest sealed request in bytes; sealing doubles a body.
     #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
     pub max_body: usize,
-    /// Most bytes of large requests in memory at once; beyond that they are answered with 503. Small ones do not count.
+    /// How long a request may take to arrive, in seconds: memory is held for it until then.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub upload_timeout: u64,
+    /// Most bytes of memory for large requests at once; beyond that they are answered with 503. Small ones do not count. Never
+    /// less than two of the largest requests.
     #[arg(long, value_name = "BYTES", default_value_t = 2 << 30)]
     pub max_buffered: usize,
     /// Identity and trust.

@@ -17,7 +17,8 @@ use privatemode_wire::{
 };
 
 use crate::{
-    ClaimError, EngineError, LookupError, budget::OverBudget, ocsp::PolicyError, sealed::IntakeError,
+    ClaimError, EngineError, LookupError, arrival::Late, budget::OverBudget, ocsp::PolicyError,
+    sealed::IntakeError,
 };
 
 /// `code` of the answer that makes a client exchange a new secret.
@@ -59,13 +60,24 @@ pub(crate) fn content_types() -> ApiError {
 
 pub(crate) fn body(error: BodyError) -> ApiError {
     match error {
-        BodyError::Read { source } if source.is::<OverBudget>() => ApiError::unavailable(
-            "worker_busy",
-            "The worker holds as many large requests as it may. Try again shortly.",
-        )
-        .with_header(header::RETRY_AFTER, HeaderValue::from_static("5")),
+        BodyError::Read { source } if source.is::<OverBudget>() => busy(OverBudget),
+        BodyError::Read { source } if source.is::<Late>() => {
+            let what = Chain(&*source).to_string();
+            let public = format!(
+                "The request was given up: {what}. Send it again over a faster connection, or send less."
+            );
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", public)
+        }
         error => error.into(),
     }
+}
+
+pub(crate) fn busy(_: OverBudget) -> ApiError {
+    ApiError::unavailable(
+        "worker_busy",
+        "The worker holds as many large requests as it may. Try again shortly.",
+    )
+    .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
 }
 
 pub(crate) fn no_salt() -> ApiError {
@@ -120,6 +132,8 @@ pub(crate) fn claim(error: &ClaimError) -> ApiError {
     };
     match error {
         ClaimError::Refused(refusal @ Refusal::Replayed) => refused("replayed", refusal),
+        ClaimError::Refused(refusal @ Refusal::Share) => refused("too_many_requests", refusal)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("60")),
         ClaimError::Refused(refusal @ Refusal::Full) => refused("replay_memory_full", refusal)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("60")),
         ClaimError::Refused(
@@ -169,7 +183,7 @@ pub(crate) fn admit(error: &AdmitError) -> ApiError {
         | AdmitError::MediaKind { member }
         | AdmitError::MediaShape { member } => answer.with_param(*member),
         AdmitError::StreamOptions => answer.with_param("stream_options"),
-        AdmitError::Stream => answer.with_param("stream"),
+        AdmitError::Stated(error) => answer.with_param(error.member()),
         AdmitError::Json(_) | AdmitError::Multipart(_) | AdmitError::TooDeep => answer,
     }
 }

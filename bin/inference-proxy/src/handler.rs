@@ -15,29 +15,35 @@
 mod answer;
 mod models;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use privatemode_service::{ApiError, BoxBody, BoxError, body::read_limited};
+use privatemode_service::{ApiError, BoxBody, BoxError, body::empty};
 use privatemode_wire::{
     Endpoint, Secret, SecretId,
     admit::{check, with_usage_options},
-    header,
+    header::{self, REQUEST_ID},
     message::{OpenError, RequestOpener, ResponseSealer},
     stream::outer::is_sealed,
 };
 
 use crate::{
     Engine, GpuStatus, Metrics, Sealing, SecretCache, Tasks,
-    budget::{Budget, Held},
+    arrival::Arrival,
+    budget::{Budget, Buffer, Held},
+    claims::Caution,
     failure::{self, sealable_json},
     metrics::label,
-    request::{content_type, engine_headers, engine_path, secret_id, stays},
+    request::{content_type, engine_headers, engine_path, foreign_id, secret_id, stays},
+    running::Running,
     stream::Accounted,
 };
 
@@ -51,13 +57,15 @@ pub struct Limits {
     pub body: usize,
     /// A unary answer of the engine.
     pub answer: usize,
-    /// All large requests together; never less than one.
+    /// All large requests together, as memory is reserved for them; never less than one needs.
     pub buffered: usize,
+    /// How long a request may take to arrive.
+    pub upload: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body: 256 << 20, answer: 128 << 20, buffered: 2 << 30 }
+        Self { body: 256 << 20, answer: 128 << 20, buffered: 2 << 30, upload: Duration::from_secs(900) }
     }
 }
 
@@ -73,12 +81,16 @@ struct Inner {
     limits: Limits,
     budget: Budget,
     sealing: Sealing,
+    caution: Caution,
+    running: Running,
     metrics: Metrics,
 }
 
 enum Route {
     Sealed(Endpoint),
     Models,
+    /// The gateway's, for an answer whose caller has left.
+    Cancel,
     Unknown,
 }
 
@@ -86,6 +98,7 @@ impl Route {
     fn of(path: &str) -> Self {
         match Endpoint::from_path(path) {
             Some(endpoint) => Self::Sealed(endpoint),
+            None if path == header::CANCEL_PATH => Self::Cancel,
             None if path == "/v1/models"
                 || path.strip_prefix("/v1/models/").is_some_and(|id| !id.is_empty()) =>
             {
@@ -99,6 +112,7 @@ impl Route {
         match self {
             Self::Sealed(endpoint) => label(*endpoint),
             Self::Models => "models",
+            Self::Cancel => "cancel",
             Self::Unknown => "unknown",
         }
     }
@@ -117,8 +131,12 @@ impl Worker {
         metrics: Metrics,
     ) -> Self {
         metrics.show_gpus(gpus.gpus());
-        let budget = Budget::new(limits.buffered.max(limits.body));
-        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, budget, sealing, metrics }))
+        // One of the largest must fit, twice: while its buffer grows, and while it is opened, both copies are there.
+        let budget = Budget::new(limits.buffered.max(limits.body.saturating_mul(2)));
+        let (caution, running) = (Caution::new(), Running::default());
+        let inner =
+            Inner { secrets, engine, gpus, tasks, limits, budget, sealing, caution, running, metrics };
+        Self(Arc::new(inner))
     }
 
     /// Answers one request.
@@ -157,6 +175,8 @@ impl Worker {
             Route::Models if parts.method != Method::GET => Err(ApiError::method_not_allowed("Use GET.")),
             Route::Models if !stays(parts.uri.path()) => Err(failure::unsupported_endpoint()),
             Route::Models => self.models(parts).await.map(plain),
+            Route::Cancel if parts.method != Method::POST => Err(ApiError::method_not_allowed("Use POST.")),
+            Route::Cancel => self.cancel(&parts.headers),
             Route::Sealed(_) if parts.method != Method::POST => {
                 Err(ApiError::method_not_allowed("Use POST."))
             }
@@ -179,12 +199,15 @@ impl Worker {
         if content_type.is_some_and(is_sealed) {
             return Box::pin(self.sealed_body(endpoint, parts, body)).await;
         }
-        let mut held = self.0.budget.hold();
-        let body = read_limited(held.count(body), self.0.limits.body).await; // step 3
-        let body = body.map_err(failure::body)?;
+        let mut buffer = Buffer::new(self.hold(), self.0.limits.body);
+        let arrival = Arrival::new(body, self.0.limits.body as u64, self.0.limits.upload);
+        arrival.whole(&mut buffer).await.map_err(failure::body)?; // step 3
+        let (body, mut held) = buffer.into_parts();
         let id = secret_id(&parts.headers, endpoint, content_type, &body)?; // step 4
         let secret = self.secret(&id).await?;
         self.check_gpus(&parts.headers, &secret)?; // step 5
+        // What is opened is no longer than what is sealed.
+        held.set(body.capacity().saturating_add(body.len())).map_err(failure::busy)?;
         let (opened, sealer) = open(&id, &secret, endpoint, content_type, body).await?; // step 6
         let answer = self.ask(endpoint, &path, parts, content_type, opened, held).await;
         match answer {
@@ -195,6 +218,28 @@ impl Worker {
 
     pub(crate) fn check_gpus(&self, headers: &HeaderMap, secret: &Secret) -> Result<(), ApiError> {
         self.0.gpus.check(headers, secret).map_err(|error| failure::policy(&error))
+    }
+
+    /// Ends the answer that the header names. Whoever asks is a gateway; it could as well hang up.
+    fn cancel(&self, headers: &HeaderMap) -> Result<Response<BoxBody>, ApiError> {
+        let ended = foreign_id(headers, REQUEST_ID).is_some_and(|name| self.0.running.end(&name));
+        if !ended {
+            return Err(ApiError::not_found(
+                "not_running",
+                "No answer to a request of that ID is under way.",
+            ));
+        }
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(plain(response))
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        &self.0.running
+    }
+
+    pub(crate) fn caution(&self) -> &Caution {
+        &self.0.caution
     }
 
     pub(crate) fn sealing(&self) -> &Sealing {
@@ -234,12 +279,14 @@ impl Worker {
         parts: &Parts,
         content_type: Option<&str>,
         opened: Vec<u8>,
-        held: Held,
+        mut held: Held,
     ) -> Result<Response<Incoming>, ApiError> {
+        held.set(with_a_copy(&opened)).map_err(failure::busy)?;
         let body = prepare(endpoint, content_type, opened).await?;
         let headers = engine_headers(&parts.headers, true);
         // gone as soon as the engine has it: the answer may take an hour
-        let answer = self.0.engine.send(Method::POST, path, headers, held.keep(body)).await; // step 9
+        let body = held.keep(body).map_err(failure::busy)?;
+        let answer = self.0.engine.send(Method::POST, path, headers, body).await; // step 9
         answer.map_err(|error| failure::engine(&error))
     }
 }
@@ -249,7 +296,7 @@ async fn open(
     secret: &Secret,
     endpoint: Endpoint,
     content_type: Option<&str>,
-    body: Bytes,
+    body: Vec<u8>,
 ) -> Result<(Vec<u8>, ResponseSealer), ApiError> {
     let mut opener = RequestOpener::new(id, secret);
     let content_type = content_type.map(str::to_owned);
@@ -274,6 +321,13 @@ async fn prepare(
         with_usage_options(endpoint, content_type.as_deref(), &opened) // step 8
     };
     off_thread(length, prepare).await?.map_err(|error| failure::admit(&error))
+}
+
+/// What a body and its completed copy take.
+pub(crate) fn with_a_copy(body: &Vec<u8>) -> usize {
+    /// More than is ever inserted.
+    const INSERTED: usize = 4096;
+    body.capacity().saturating_add(body.len()).saturating_add(INSERTED)
 }
 
 /// Does work on `length` bytes where it holds up nobody else.

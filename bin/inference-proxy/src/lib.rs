@@ -8,6 +8,7 @@
 //! The order of checks is in the modules `handler` (sealed fields) and `sealed` (sealed bodies). Holds no keys of users, keeps no bodies and logs none.
 //! Specification: `protocol.md` §2, §3, §6, §9.
 
+mod arrival;
 mod budget;
 mod claims;
 mod config;
@@ -19,6 +20,7 @@ mod metrics;
 mod ocsp;
 mod request;
 mod run;
+mod running;
 mod sealed;
 mod secrets;
 mod stream;

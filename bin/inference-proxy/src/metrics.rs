@@ -98,6 +98,15 @@ impl Metrics {
         )
     }
 
+    /// How often a caller left in the middle of an answer and the gateway said so.
+    pub(crate) fn cancelled_answers(&self) -> Counter {
+        self.registry.counter(
+            "privatemode_cancelled_answers_total",
+            "Answers that were ended because their caller had left.",
+            &[],
+        )
+    }
+
     /// How claims of sealed requests end.
     pub(crate) fn claim(&self, claimed: &Result<(), ClaimError>) {
         let result = match claimed {
@@ -106,6 +115,7 @@ impl Metrics {
             Err(ClaimError::Refused(Refusal::TooOld { .. })) => "too_old",
             Err(ClaimError::Refused(Refusal::FromFuture { .. })) => "from_future",
             Err(ClaimError::Refused(Refusal::BeforeStart { .. })) => "before_start",
+            Err(ClaimError::Refused(Refusal::Share)) => "share",
             Err(ClaimError::Refused(Refusal::Full)) => "full",
             Err(ClaimError::Unreachable(_) | ClaimError::Answer { .. }) => "failed",
         };

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use privatemode_service::ApiError;
 use privatemode_wire::{
     Endpoint, SecretId,
     header::{REQUEST_ID, SECRET_ID, USER_REQUEST_ID, sanitize_id},
     json::{Object, string_value},
     multipart::Form,
+    stream::RequestHead,
 };
 
 use crate::failure;
@@ -79,17 +80,26 @@ pub(crate) fn engine_headers(headers: &HeaderMap, has_body: bool) -> HeaderMap {
     kept
 }
 
-/// As [`engine_headers`], for a body that was sealed with its own content type.
-pub(crate) fn sealed_engine_headers(headers: &HeaderMap, content_type: Option<&str>) -> HeaderMap {
-    let mut kept = engine_headers(headers, true);
+/// As [`engine_headers`], from under the seal alone: engines choose the form of an answer by `Accept`, and name it after
+/// `X-Request-ID`.
+pub(crate) fn sealed_engine_headers(head: &RequestHead) -> HeaderMap {
+    let value = |text: &str| HeaderValue::from_str(text).ok();
     let json = HeaderValue::from_static("application/json");
-    let content_type = content_type.and_then(|value| HeaderValue::from_str(value).ok());
-    kept.insert(header::CONTENT_TYPE, content_type.unwrap_or(json));
-    kept
+    let content_type = head.content_type.as_deref().and_then(value).unwrap_or(json);
+    let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
+    headers.extend(head.accept.as_deref().and_then(value).map(|accept| (header::ACCEPT, accept)));
+    let id = value(&head.request_id.to_string());
+    headers.extend(id.map(|id| (HeaderName::from_static(REQUEST_ID), id)));
+    headers
 }
 
 fn request_id(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(sanitize_id(&String::from_utf8_lossy(headers.get(name)?.as_bytes()))).ok()
+    HeaderValue::try_from(foreign_id(headers, name)?).ok()
+}
+
+/// An ID that somebody else chose, made harmless.
+pub(crate) fn foreign_id(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(sanitize_id(&String::from_utf8_lossy(headers.get(name)?.as_bytes())))
 }
 
 /// The path as the engine knows it. `None`: it tries to leave its place.

@@ -41,7 +41,12 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         let source = Arc::new(MeshSource::new(&config.secret_service, Arc::clone(&identity)));
         let clock = Arc::new(MonotonicClock::new());
         let secrets = SecretCache::new(source, clock, MAX_SECRETS, metrics.clone());
-        let limits = Limits { body: config.max_body, buffered: config.max_buffered, ..Limits::default() };
+        let limits = Limits {
+            body: config.max_body,
+            buffered: config.max_buffered,
+            upload: Duration::from_secs(config.upload_timeout),
+            ..Limits::default()
+        };
         let tasks = Tasks::new(config.tasks);
         let sealing = sealing(config.claims, &config.secret_service, &identity)?;
         let worker = Worker::new(secrets.clone(), Arc::clone(&engine), gpus, tasks, limits, sealing, metrics);

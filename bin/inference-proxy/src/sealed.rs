@@ -6,7 +6,8 @@
 //! 5. the OCSP policy, under the secret's MAC — before anything is decrypted on a machine that the client refuses
 //! 6. the sealed head opens — errors up to here travel plain, all later ones sealed
 //! 7. the head says what the outer headers say — the gateway routed and will bill by those
-//! 8. the request is claimed, once over all workers — begins here and overlaps 9 to 13; nothing is answered before it
+//! 8. the request is claimed, once over all workers — begins here and overlaps 9 to 13 (after a restart it comes before them);
+//!    nothing is answered before it
 //! 9. the body, whole and authentic: JSON is held, within its cap and the budget; forms and documents pass through
 //! 10. the salt and the media URLs — the engine would share a cache, or fetch what it is told to
 //! 11. the body says what the head says — nobody is billed for one model and served another
@@ -18,7 +19,6 @@
 
 mod answer;
 mod denial;
-mod events;
 mod fields;
 mod form;
 mod intake;
@@ -37,10 +37,10 @@ use privatemode_store::claims::Now;
 use privatemode_wire::{
     Endpoint,
     replay::ReplayKey,
-    stream::{RequestHead, RequestReader, UnixMillis},
+    stream::{Padding, RequestHead, RequestReader, UnixMillis},
 };
 
-use crate::{Claims, Worker, failure, request::engine_path};
+use crate::{Claims, Worker, arrival::Arrival, failure, request::engine_path};
 
 use denial::Denial;
 use intake::Intake;
@@ -89,7 +89,9 @@ impl Worker {
         let secret = self.secret(&outer.secret_id).await?; // step 4
         self.check_gpus(&parts.headers, &secret)?; // step 5
         let reader = RequestReader::new(&secret, &outer.salt);
-        let mut intake = Intake::new(body, reader);
+        let limits = self.limits();
+        let arrival = Arrival::new(body, max_wire(limits.body / 2), limits.upload);
+        let mut intake = Intake::new(arrival, reader);
         let head = intake.head().await.map_err(failure::intake)?; // step 6
         let received = (self.sealing().now)();
         let exchange = Exchange { worker: self, endpoint, path: &path, parts, outer, head, received };
@@ -109,9 +111,13 @@ impl Exchange<'_> {
         B::Error: Into<BoxError>,
     {
         self.head.check_outer(&self.outer.fields).map_err(|error| failure::head(&error))?; // step 7
-        // Polled in this order: what a memory in this process refuses never reaches the engine.
         let claim = self.claim();
         let work = Box::pin(self.work(intake));
+        if self.worker.caution().waits((self.worker.sealing().now)()) {
+            claim.await?;
+            return work.await;
+        }
+        // Polled in this order: what a memory in this process refuses never reaches the engine.
         let ((), asked) = futures_util::future::try_join(claim, work).await?;
         Ok(asked)
     }
@@ -121,6 +127,14 @@ impl Exchange<'_> {
         let key = ReplayKey::new(&self.outer.secret_id, &self.head.request_id);
         let claimed = self.worker.sealing().claims.claim(&key, self.head.sent).await;
         self.worker.metrics().claim(&claimed);
+        self.worker.caution().learn(self.head.sent, &claimed);
         claimed.map_err(|error| Denial::claim(&error))
     }
+}
+
+/// The longest sealed request whose body has that many bytes, in any mode: segments of padding alone must not go on for ever.
+fn max_wire(body: usize) -> u64 {
+    const HEAD: u64 = RequestHead::MAX_LENGTH as u64 + 4;
+    const RECORD: u64 = 64 * 1024;
+    Padding::Bucket.wire_length((body as u64).saturating_add(HEAD)).saturating_add(2 * RECORD)
 }

@@ -404,12 +404,16 @@ async fn large_requests_share_a_budget_and_small_ones_do_not_need_it() {
     const MIB: usize = 1 << 20;
     let limits = Limits { body: 4 * MIB, buffered: 4 * MIB, ..Default::default() };
     let stack = Stack::with(Options { limits, ..Default::default() }).await;
-    let (body, is_stuck) = stuck(7 * MIB / 2);
-    let uploading = tokio::spawn({
+    // Two of the largest fit; with two that nobody finishes, no third one does.
+    let mut uploading = Vec::new();
+    for _ in 0..2 {
+        let (body, is_stuck) = stuck(7 * MIB / 2);
         let worker = stack.worker.clone();
-        async move { worker.handle(Request::post(CHAT.path()).body(body).unwrap()).await }
-    });
-    wait_until("the upload is stuck", LIMIT, async || is_stuck.load(Ordering::SeqCst)).await;
+        uploading.push(tokio::spawn(async move {
+            worker.handle(Request::post(CHAT.path()).body(body).unwrap()).await
+        }));
+        wait_until("the upload is stuck", LIMIT, async || is_stuck.load(Ordering::SeqCst)).await;
+    }
 
     let large = chat(&format!(r#","x":"{}""#, "y".repeat(3 * MIB / 2)));
     let (request, _) = stack.seal(CHAT, None, large.as_bytes());
@@ -419,8 +423,10 @@ async fn large_requests_share_a_budget_and_small_ones_do_not_need_it() {
     assert_eq!((status, error["code"].as_str()), (503, Some("worker_busy")));
     assert_eq!(stack.ask(CHAT, &chat("")).await.0, StatusCode::OK);
 
-    uploading.abort();
-    assert!(uploading.await.unwrap_err().is_cancelled());
+    for uploading in uploading {
+        uploading.abort();
+        assert!(uploading.await.unwrap_err().is_cancelled());
+    }
     // the second one shows that the first has given back what it held
     for _ in 0..2 {
         assert_eq!(stack.ask(CHAT, &large).await.0, StatusCode::OK);

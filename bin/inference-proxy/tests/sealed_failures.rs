@@ -5,7 +5,10 @@
 mod common;
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,7 @@ use common::{
     sealed::{Opened, Sealed, head},
     wall_clock,
 };
+use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use privatemode_inference_proxy::{ClaimError, Claims, EngineTimeouts, Limits, LocalClaims};
@@ -163,6 +167,10 @@ async fn what_is_not_admitted_is_a_sealed_error() {
     for (body, param) in [
         (r#"{"model":"m","messages":[]}"#.to_owned(), "cache_salt"),
         (chat(r#","stream":"true""#), "stream"),
+        (chat(r#","stream":1"#), "stream"),
+        (chat(r#","n":"2""#), "n"),
+        (chat(r#","max_tokens":"7""#), "max_tokens"),
+        (chat(r#","max_completion_tokens":7.0"#), "max_completion_tokens"),
         (chat(r#","stream":true,"stream_options":7"#), "stream_options"),
         (
             chat("").replace(r#""hi""#, r#"[{"type":"image_url","image_url":{"url":"http://192.0.2.1/x"}}]"#),
@@ -288,32 +296,139 @@ async fn without_the_claims_memory_nothing_is_answered() {
     assert_eq!(answer.head.refusal, None);
 }
 
-/// Waits until the engine has the request, and refuses it then.
-struct Late(tokio::sync::Notify);
+/// Grants the first claim; waits to be told before it refuses any other.
+#[derive(Default)]
+struct Late {
+    asked: AtomicUsize,
+    refuse: tokio::sync::Notify,
+    refusal: Option<Refusal>,
+}
 
 impl Claims for Late {
     fn claim<'a>(&'a self, _: &'a ReplayKey, _: UnixMillis) -> BoxFuture<'a, Result<(), ClaimError>> {
         Box::pin(async {
-            self.0.notified().await;
-            Err(ClaimError::Refused(Refusal::Replayed))
+            if self.asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                return Ok(());
+            }
+            self.refuse.notified().await;
+            Err(ClaimError::Refused(self.refusal.unwrap_or(Refusal::Replayed)))
         })
     }
 }
 
 #[tokio::test]
 async fn a_claim_that_is_refused_late_stops_the_engine() {
-    let late = Arc::new(Late(tokio::sync::Notify::new()));
+    let late = Arc::new(Late::default());
     let stack = Stack::with(Options { claims: Some(late.clone()), ..Default::default() }).await;
+    assert_eq!(stack.post(CHAT, &chat("")).await.status, StatusCode::OK);
     stack.stub.on(CHAT.path(), Reply::chat_stream(&["a"], false).stalling_after(1));
     let body = chat(r#","stream":true"#);
     let asking = stack.post(CHAT, &body);
     let refusing = async {
-        wait_until("the engine has begun", LIMIT, async || stack.stub.requests().len() == 1).await;
-        late.0.notify_one();
+        wait_until("the engine has begun", LIMIT, async || stack.stub.requests().len() == 2).await;
+        late.refuse.notify_one();
     };
     let (answer, ()) = tokio::join!(asking, refusing);
     assert_eq!(answer.error(), (409, "replayed".into(), String::new()));
     wait_until("the engine is hung up on", LIMIT, async || stack.stub.abandoned() == 1).await;
+}
+
+/// A memory that began a moment ago refuses each request once, for its date. The engine must not run them twice.
+#[tokio::test]
+async fn while_the_memory_is_young_the_engine_waits_for_the_claim() {
+    let young = Refusal::BeforeStart { server_time: NOW, not_before: NOW.plus(60_000) };
+    let late = Arc::new(Late { refusal: Some(young), ..Late::default() });
+    let stack = Stack::with(Options { claims: Some(late.clone()), ..Default::default() }).await;
+    assert_eq!(stack.post(CHAT, &chat("")).await.status, StatusCode::OK);
+    // The first refusal after a restart that nobody has noticed: here the engine has begun.
+    late.refuse.notify_one();
+    assert_eq!(stack.post(CHAT, &chat("")).await.error().0, 409);
+    let before = stack.stub.requests().len();
+    let body = chat("");
+    let asking = stack.post(CHAT, &body);
+    let refusing = async {
+        wait_until("the claim is asked for", LIMIT, async || late.asked.load(Ordering::SeqCst) == 3).await;
+        // Long enough for an engine that is asked at once.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(stack.stub.requests().len(), before, "the engine waits");
+        late.refuse.notify_one();
+    };
+    let (answer, ()) = tokio::join!(asking, refusing);
+    assert_eq!((answer.error().0, stack.stub.requests().len()), (409, before));
+}
+
+/// So does a worker that has just begun, and knows nothing of the memory.
+#[tokio::test]
+async fn the_first_claim_of_a_worker_is_waited_for() {
+    let late = Arc::new(Late { asked: AtomicUsize::new(1), ..Late::default() });
+    let stack = Stack::with(Options { claims: Some(late.clone()), ..Default::default() }).await;
+    let body = chat("");
+    let asking = stack.post(CHAT, &body);
+    let refusing = async {
+        wait_until("the claim is asked for", LIMIT, async || late.asked.load(Ordering::SeqCst) == 2).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        late.refuse.notify_one();
+    };
+    let (answer, ()) = tokio::join!(asking, refusing);
+    assert_eq!(answer.error().1, "replayed");
+    assert!(stack.stub.requests().is_empty());
+}
+
+/// A sender that is never silent and never done would hold memory for ever.
+#[tokio::test]
+async fn an_upload_that_trickles_is_given_up() {
+    let limits = Limits { upload: Duration::from_millis(400), ..Default::default() };
+    let stack = Stack::with(Options { limits, ..Default::default() }).await;
+    let body = chat(&format!(r#","x":"{}""#, "y".repeat(140_000)));
+    // Within the head, and behind it.
+    for whole in [0, 70_000] {
+        let Sealed { request, pending, .. } = stack.seal_body(&head(CHAT, &body), body.as_bytes());
+        let (parts, bytes) = request.into_parts();
+        let mut first = bytes.collect().await.unwrap().to_bytes();
+        let rest = first.split_off(whole);
+        let trickle = futures_util::stream::unfold(rest, async |mut rest| {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let byte = rest.split_to(1);
+            Some((byte, rest))
+        });
+        let frames = futures_util::stream::once(async { first }).chain(trickle);
+        let frames = frames.map(|data| Ok::<_, std::convert::Infallible>(http_body::Frame::data(data)));
+        let request = Request::from_parts(parts, http_body_util::StreamBody::new(Box::pin(frames)));
+        let response = stack.worker.handle(request).await;
+        if whole == 0 {
+            let answer = Answer::of(response).await;
+            assert!(answer.is_plain());
+            assert_eq!(
+                (answer.status.as_u16(), &answer.json()["error"]["code"]),
+                (408, &"upload_too_slow".into())
+            );
+        } else {
+            let answer = Opened::of(response, pending).await.unwrap();
+            assert_eq!(answer.error(), (408, "upload_too_slow".into(), String::new()));
+        }
+    }
+    assert!(stack.stub.requests().is_empty());
+}
+
+/// The engine knows the caller's wish and the request's name from under the seal alone.
+#[tokio::test]
+async fn nobody_on_the_way_speaks_to_the_engine() {
+    let stack = Stack::start().await;
+    let body = chat("");
+    for accept in [Some("application/json".to_owned()), None] {
+        let head = RequestHead { accept: accept.clone(), ..head(CHAT, &body) };
+        let mut sealed = stack.seal_body(&head, body.as_bytes());
+        for (name, value) in
+            [("accept", "multipart/mixed"), ("x-request-id", "forged"), ("privatemode-user-request-id", "x")]
+        {
+            sealed.request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        assert_eq!(stack.exchange(sealed).await.status, StatusCode::OK);
+        let got = stack.stub.last();
+        assert_eq!(got.header("accept"), accept.unwrap_or_default());
+        assert_eq!(got.header("x-request-id"), head.request_id.to_string());
+        assert_eq!(got.header("privatemode-user-request-id"), "");
+    }
 }
 
 #[tokio::test]

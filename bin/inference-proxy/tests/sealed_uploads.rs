@@ -39,6 +39,9 @@ fn field(name: &str, value: &str) -> String {
     format!("--XyZ\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
 }
 
+/// Of the file in [`audio`], which is what audio is billed by.
+const FILE_BYTES: u64 = 13 + 200_000;
+
 fn audio(stream: &str) -> Vec<u8> {
     let mut form = [field("model", "whisper"), field("stream", stream)].concat().into_bytes();
     form.extend_from_slice(
@@ -64,7 +67,7 @@ async fn audio_forms_reach_the_engine_byte_for_byte() {
     let answer = stack.exchange(sealed).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert!(answer.text().contains(r#""text":"Hello, world""#));
-    assert_eq!(answer.usage, Some(Usage { audio_seconds: 2, ..Usage::default() }));
+    assert_eq!(answer.usage, Some(Usage { audio_seconds: 2, audio_bytes: FILE_BYTES, ..Usage::default() }));
     let got = stack.stub.last();
     assert_eq!((got.path.as_str(), got.header("content-type")), (AUDIO.path(), FORM));
     assert!(got.body == form, "the file's own name included");
@@ -86,6 +89,22 @@ async fn streamed_audio_reports_usage() {
     let options =
         [field("stream_include_usage", "true"), field("stream_continuous_usage_stats", "true")].concat();
     assert!(got.starts_with(options.as_bytes()) && got[options.len()..] == form[..]);
+}
+
+/// Subtitles and plain text say nothing of their cost.
+#[tokio::test]
+async fn audio_is_billed_by_its_size_whatever_the_answer_is() {
+    let stack = Stack::start().await;
+    for kind in ["text/plain; charset=utf-8", "text/vtt", "application/x-subrip"] {
+        stack.stub.once(AUDIO.path(), Reply::raw(200, kind, "WEBVTT\n\nhello\n"));
+        let answer = stack.exchange(stack.seal_body(&upload_head(AUDIO, false), &audio("false"))).await;
+        let expected = Some(Usage { audio_bytes: FILE_BYTES, ..Usage::default() });
+        assert_eq!((answer.usage, answer.trailer.usage), (expected, expected), "{kind}");
+    }
+    // What the engine refuses costs nothing.
+    stack.stub.once(AUDIO.path(), Reply::error(400, "no such language"));
+    let answer = stack.exchange(stack.seal_body(&upload_head(AUDIO, false), &audio("false"))).await;
+    assert_eq!((answer.status.as_u16(), answer.usage), (400, None));
 }
 
 #[tokio::test]
@@ -160,7 +179,7 @@ fn upload(stack: &Stack, length: usize) -> Upload {
         let mut out = Vec::new();
         while out.is_empty() && left > 0 {
             let now = left.min(64 * 1024);
-            sealing.write(&vec![b'x'; now], &mut out).unwrap();
+            sealing.write(&vec![b'~'; now], &mut out).unwrap();
             left -= now;
         }
         if left == 0 {
@@ -188,7 +207,7 @@ async fn slow_engine(listener: tokio::net::UnixListener, first: usize, go: Arc<t
         assert!(length > 0, "the request ends");
         read += length;
         let piece = &buffer[..length];
-        seen += piece.iter().filter(|byte| **byte == b'x').count();
+        seen += piece.iter().filter(|byte| **byte == b'~').count();
         tail.extend_from_slice(&piece[length.saturating_sub(7)..]);
         tail.drain(..tail.len().saturating_sub(7));
         if tail == b"\r\n0\r\n\r\n" {

@@ -9,6 +9,7 @@ use privatemode_manifest::VerifyError;
 use privatemode_service::{ApiError, BodyError, BoxBody, Chain, body::full, error::accepts_event_stream};
 use privatemode_wire::{
     Endpoint,
+    admit::StatedError,
     json::{JsonError, Object},
     message::{OpenError, SealError},
     multipart::MultipartError,
@@ -40,6 +41,8 @@ pub(crate) enum Failure {
     NoModel,
     #[error("model is no name")]
     ModelName,
+    #[error("a member of another type")]
+    Stated { source: StatedError },
     #[error("salt")]
     Salt { source: SaltError },
     #[error("shard key")]
@@ -133,6 +136,9 @@ impl Failure {
                 "`model` is not the name of a model. GET /v1/models lists what there is.",
             )
             .with_param("model"),
+            Self::Stated { source } => {
+                ApiError::bad_request("invalid_request", format!("{}.", Chain(source))).with_param(source.member())
+            }
             Self::Salt { source } => salt(source),
             Self::ShardKey { source } => {
                 ApiError::bad_request("prompt_too_long", format!("The prompt cannot be sent: {}. Shorten it.", Chain(source)))

@@ -11,7 +11,7 @@ use privatemode_service::Chain;
 use privatemode_wire::{
     header,
     ocsp::OcspPolicy,
-    stream::{ClockSkew, UnixMillis, outer},
+    stream::{ClockSkew, RequestHead, UnixMillis, outer},
 };
 use uuid::Uuid;
 
@@ -95,6 +95,15 @@ impl Caller {
             .iter()
             .any(|value| value.as_bytes().eq_ignore_ascii_case(b"request"));
         Self { id: format!("proxy_{}", Uuid::now_v7()), path: path.to_owned(), headers, wants_receipt }
+    }
+}
+
+impl Caller {
+    /// The caller's `Accept` for the sealed head, where it is one that fits: the outer one may be changed on the way.
+    pub(crate) fn accept(&self) -> Option<String> {
+        let mut values = self.headers.get_all(names::ACCEPT).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        value.to_str().ok().filter(|text| text.len() <= RequestHead::MAX_ACCEPT).map(str::to_owned)
     }
 }
 

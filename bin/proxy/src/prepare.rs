@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 use memchr::memmem;
 use privatemode_wire::{
     Endpoint,
+    admit::Stated,
     json::Object,
     multipart::{Form, boundary},
     salt::{SaltPolicy, ensure_salt},
@@ -31,14 +32,6 @@ pub(crate) struct Prepared {
     /// Whether the caller waits for a stream of events.
     pub(crate) stream: bool,
     pub(crate) stated: Stated,
-}
-
-/// What a body says of itself and the head of a sealed body repeats, read as workers read it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stated {
-    pub(crate) stream: bool,
-    pub(crate) max_tokens: Option<u64>,
-    pub(crate) n: Option<u64>,
 }
 
 /// The one content type of a request.
@@ -157,29 +150,8 @@ fn read_json(endpoint: Endpoint, body: &[u8]) -> Result<(HeaderValue, Stated), F
         return Err(Failure::NoModel);
     }
     let model = model_header(&object.string("model").ok_or(Failure::ModelName)?)?;
-    Ok((model, Stated::of(endpoint, &object)))
-}
-
-impl Stated {
-    fn of(endpoint: Endpoint, object: &Object<'_>) -> Self {
-        let limits: &[&str] = match endpoint {
-            // As engines read them: the newer name wins.
-            Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
-            Endpoint::Completions | Endpoint::Messages => &["max_tokens"],
-            Endpoint::Responses => &["max_output_tokens"],
-            Endpoint::Embeddings
-            | Endpoint::Transcriptions
-            | Endpoint::Translations
-            | Endpoint::Unstructured => &[],
-        };
-        let number = |name: &str| std::str::from_utf8(object.get(name)?.raw).ok()?.parse().ok();
-        let has_n = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
-        Self {
-            stream: object.is_true("stream"),
-            max_tokens: limits.iter().find_map(|name| number(name)),
-            n: number("n").filter(|_| has_n),
-        }
-    }
+    let stated = Stated::of(endpoint, &object).map_err(|source| Failure::Stated { source })?;
+    Ok((model, stated))
 }
 
 fn read_form(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<(HeaderValue, bool), Failure> {
@@ -209,8 +181,7 @@ fn read_form_ahead(
 fn fields_of(form: &Form<'_>) -> Result<(HeaderValue, bool), Failure> {
     let model = form.text("model").ok_or(Failure::NoModel)?;
     let model = model_header(std::str::from_utf8(model).map_err(|_| Failure::ModelName)?)?;
-    let stream =
-        form.text("stream").is_some_and(|value| value.eq_ignore_ascii_case(b"true") || value == b"1");
+    let stream = Stated::form_stream(form.text("stream")).map_err(|source| Failure::Stated { source })?;
     Ok((model, stream))
 }
 

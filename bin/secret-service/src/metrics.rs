@@ -40,6 +40,7 @@ impl Metrics {
             Err(Refusal::TooOld { .. }) => "too_old",
             Err(Refusal::FromFuture { .. }) => "from_future",
             Err(Refusal::BeforeStart { .. }) => "before_start",
+            Err(Refusal::Share) => "share",
             Err(Refusal::Full) => "full",
         };
         self.registry

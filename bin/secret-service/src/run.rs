@@ -56,7 +56,7 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
 fn claims(capacity: usize) -> anyhow::Result<ClaimMemory> {
     let mut seed = [0; 16];
     getrandom::fill(&mut seed).context("no random bytes for the replay memory")?;
-    Ok(ClaimMemory::begin(ReplayLimits { capacity, ..ReplayLimits::default() }, system_now(), seed))
+    Ok(ClaimMemory::begin(ReplayLimits::with_capacity(capacity), system_now(), seed))
 }
 
 async fn answer(

@@ -1,12 +1,14 @@
 //! What a worker demands of a request after it has opened it, and what it adds before the engine gets it.
 //!
-//! Looks only at members that would make the engine share a cache or fetch something; everything else is the engine's to
-//! refuse. protocol.md, section 3 (server side).
+//! Looks only at members that would make the engine share a cache, fetch something, or do other work than the request is
+//! routed and billed by; everything else is the engine's to refuse. protocol.md, section 3 (server side).
 
 mod media;
 mod options;
+mod stated;
 
 pub use options::with_usage_options;
+pub use stated::{Stated, StatedError};
 
 use crate::json::{JsonError, Object, string_value};
 use crate::multipart::{Form, MultipartError};
@@ -58,9 +60,9 @@ pub enum AdmitError {
     /// `stream_options` is neither an object nor null.
     #[error("`stream_options` must be an object")]
     StreamOptions,
-    /// Engines that read `1` or `"true"` as true would stream what nobody asked to be metered.
-    #[error("`stream` must be true, false or null")]
-    Stream,
+    /// A member that engines would convert from another type: what it says is not what was routed and is billed.
+    #[error(transparent)]
+    Stated(StatedError),
 }
 
 /// Checks an opened request.
@@ -69,7 +71,8 @@ pub fn check(endpoint: Endpoint, content_type: Option<&str>, body: &[u8]) -> Res
         return Ok(());
     }
     if endpoint.is_multipart() {
-        return Form::parse(content_type.unwrap_or_default(), body).map(drop).map_err(AdmitError::Multipart);
+        let form = Form::parse(content_type.unwrap_or_default(), body).map_err(AdmitError::Multipart)?;
+        return Stated::form_stream(form.text("stream")).map(drop).map_err(AdmitError::Stated);
     }
     if body.is_empty() && endpoint.requires_cache_salt() {
         return Err(AdmitError::SaltMissing);
@@ -81,9 +84,7 @@ pub fn check(endpoint: Endpoint, content_type: Option<&str>, body: &[u8]) -> Res
     if endpoint.requires_cache_salt() {
         check_salt(&object)?; // before the media: it is the cheaper check
     }
-    if object.get("stream").is_some_and(|stream| !matches!(stream.raw, b"true" | b"false" | b"null")) {
-        return Err(AdmitError::Stream);
-    }
+    Stated::of(endpoint, &object).map_err(AdmitError::Stated)?;
     media::check(&object)
 }
 

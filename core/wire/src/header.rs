@@ -1,4 +1,4 @@
-//! Header names of the protocol and the rules for values that come from outside.
+//! Header names of the protocol, the path between gateway and worker, and the rules for values that come from outside.
 //!
 //! Does not parse HTTP. protocol.md, section 2.
 
@@ -26,6 +26,9 @@ pub const USER_REQUEST_ID: &str = "privatemode-user-request-id";
 pub const REQUEST_ID: &str = "x-request-id";
 /// `false` marks a plain body: an error from before decryption.
 pub const ENCRYPTED: &str = "privatemode-encrypted";
+
+/// Where a gateway tells a worker that the caller of the request named in [`REQUEST_ID`] has left (section 9).
+pub const CANCEL_PATH: &str = "/mesh/v1/cancel";
 
 /// Longest identifier from outside that is logged or passed on.
 pub const MAX_ID: usize = 64;

@@ -12,6 +12,7 @@
 //! | before the floor | `BeforeStart` |
 //! | claimed before | `Replayed` |
 //! | memory full | `Full` (nothing is evicted to make room: that would be a way to replay) |
+//! | the secret has its share | `Share` (or the holder of one secret could lock everybody else out) |
 //!
 //! **Restart.** What a predecessor accepted is forgotten, and it may have accepted sending times up to `future` ahead of its
 //! clock. So the floor begins at start + `future`, not at start. A client that is told `not_before` dates its fresh head
@@ -27,7 +28,7 @@
 mod key;
 mod memory;
 
-pub use key::ReplayKey;
+pub use key::{Owner, ReplayKey};
 pub use memory::{ReplayLimits, ReplayMemory};
 
 use crate::stream::UnixMillis;
@@ -58,16 +59,20 @@ pub enum Refusal {
         /// The earliest sending time that it takes.
         not_before: UnixMillis,
     },
+    /// No room to remember it in the part of the memory that one secret may take.
+    #[error("this client sent more requests than the worker remembers for one client; try again in a minute")]
+    Share,
     /// No room to remember it.
     #[error("the worker's replay memory is full; try again in a minute")]
     Full,
 }
 
 impl Refusal {
-    /// HTTP status: 409, or 503 where the request is not to blame.
+    /// HTTP status: 409, 429 where the client sent too many, or 503 where nobody is to blame.
     pub fn status(self) -> u16 {
         match self {
             Refusal::Full => 503,
+            Refusal::Share => 429,
             Refusal::Replayed
             | Refusal::TooOld { .. }
             | Refusal::FromFuture { .. }

@@ -5,7 +5,11 @@
 //! depend on how the stream was cut into chunks. An event that ends in a bare CR is held until the next byte shows
 //! whether a LF belongs to it.
 
+mod ends;
+
 use std::borrow::Cow;
+
+pub use ends::EventEnds;
 
 /// Default limit for one event: a whole answer may come as one event (`response.completed`), sealed in hex.
 pub const DEFAULT_MAX_EVENT: usize = 16 << 20;

@@ -3,14 +3,17 @@
 //! Works on sealed and on opened documents alike, and is lenient: what it cannot read counts as absent. The figures are the
 //! worker's word through an untrusted gateway, good for metering only. protocol.md, section 3 (plain lists).
 
+mod deltas;
 mod document;
+mod prompt;
 
 pub use document::DocumentUsage;
+pub use prompt::estimate_prompt;
 
 use crate::json::Object;
 use crate::sse::{Framer, SseError};
 
-/// Tokens and seconds of one request.
+/// Tokens, seconds and bytes of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
@@ -23,13 +26,22 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Seconds of audio, rounded up.
     pub audio_seconds: u64,
+    /// Bytes of audio, as they were uploaded.
+    pub audio_bytes: u64,
 }
 
 impl Usage {
     /// The larger of both for each figure: in a stream the counts only grow, and may be spread over events.
     #[must_use]
     pub fn merge(self, other: Usage) -> Usage {
-        let Usage { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds } = other;
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            cached_tokens,
+            audio_seconds,
+            audio_bytes,
+        } = other;
         let prompt_tokens = self.prompt_tokens.max(prompt_tokens);
         let completion_tokens = self.completion_tokens.max(completion_tokens);
         Usage {
@@ -41,6 +53,7 @@ impl Usage {
                 .max(prompt_tokens.saturating_add(completion_tokens)),
             cached_tokens: self.cached_tokens.max(cached_tokens),
             audio_seconds: self.audio_seconds.max(audio_seconds),
+            audio_bytes: self.audio_bytes.max(audio_bytes),
         }
     }
 }
@@ -90,6 +103,7 @@ fn of_member(usage: &Object<'_>) -> Usage {
         total_tokens: figure("total_tokens").unwrap_or(prompt_tokens.saturating_add(completion_tokens)),
         cached_tokens: cached,
         audio_seconds: figure("seconds").unwrap_or(0),
+        audio_bytes: 0,
     }
 }
 
@@ -113,6 +127,8 @@ fn number(raw: &[u8]) -> Option<u64> {
 pub struct StreamUsage {
     framer: Framer,
     usage: Option<Usage>,
+    /// About how many tokens have come so far, where that is counted.
+    produced: Option<u64>,
 }
 
 impl StreamUsage {
@@ -121,17 +137,29 @@ impl StreamUsage {
         StreamUsage::default()
     }
 
+    /// Nothing seen yet; counts what an opened stream adds to the answer, for [`StreamUsage::so_far`].
+    pub fn counting() -> StreamUsage {
+        StreamUsage { produced: Some(0), ..StreamUsage::default() }
+    }
+
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), SseError> {
-        let StreamUsage { framer, usage } = self;
+        let StreamUsage { framer, usage, produced } = self;
         framer.push(chunk, |event| {
             // Most events carry none; a search is cheaper than a parse.
             let data = event.data().unwrap_or_default();
             let may_have = |name: &str| memchr::memmem::find(&data, name.as_bytes()).is_some();
+            let mut told = 0;
             if (may_have("usage") || may_have("duration"))
                 && let Some(found) = of_event(&data)
             {
+                told = found.completion_tokens;
                 *usage = Some(usage.unwrap_or_default().merge(found));
+            }
+            if let Some(produced) = produced {
+                // An engine that counts in every event counts better than we do.
+                let added = if told == 0 { deltas::tokens(&data) } else { 0 };
+                *produced = produced.saturating_add(added).max(told);
             }
             Ok(())
         })
@@ -140,6 +168,15 @@ impl StreamUsage {
     /// What was reported so far.
     pub fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    /// What an answer has cost that is given up here: what was reported, and what came without being reported, counted by its
+    /// pieces. `prompt`: the prompt's tokens, for an engine that has not said them yet.
+    pub fn so_far(&self, prompt: u64) -> Usage {
+        let told = self.usage.unwrap_or_default();
+        let prompt_tokens = if told.prompt_tokens == 0 { prompt } else { told.prompt_tokens };
+        let completion_tokens = self.produced.unwrap_or(0);
+        told.merge(Usage { prompt_tokens, completion_tokens, ..Usage::default() })
     }
 }
 
@@ -156,7 +193,7 @@ mod tests {
             completion_tokens: 5,
             total_tokens: 17,
             cached_tokens: 8,
-            audio_seconds: 0,
+            ..Usage::default()
         };
         assert_eq!(parse(document), Some(expected));
         let responses =
@@ -173,7 +210,7 @@ mod tests {
             completion_tokens: 5,
             total_tokens: 17,
             cached_tokens: 8,
-            audio_seconds: 0,
+            ..Usage::default()
         };
         assert_eq!(parse(document), Some(expected));
     }
@@ -210,6 +247,29 @@ mod tests {
         }
         let expected = Usage { prompt_tokens: 5, completion_tokens: 4, total_tokens: 9, ..Usage::default() };
         assert_eq!(stream.usage(), Some(expected));
+    }
+
+    #[test]
+    fn what_an_abandoned_stream_has_cost() {
+        let so_far = |events: &[&str]| {
+            let mut stream = StreamUsage::counting();
+            for event in events {
+                stream.push(format!("data: {event}\n\n").as_bytes()).unwrap();
+            }
+            let Usage { prompt_tokens, completion_tokens, total_tokens, .. } = stream.so_far(40);
+            assert_eq!(total_tokens, prompt_tokens + completion_tokens);
+            (prompt_tokens, completion_tokens)
+        };
+        let word = r#"{"choices":[{"delta":{"content":"word"}}],"usage":null}"#;
+        let told =
+            r#"{"choices":[{"delta":{"content":"word"}}],"usage":{"prompt_tokens":7,"completion_tokens":5}}"#;
+        let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#;
+        let delta = r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"hi"}}"#;
+        assert_eq!(so_far(&[]), (40, 0));
+        assert_eq!(so_far(&[word, word]), (40, 2));
+        assert_eq!(so_far(&[word, told]), (7, 5), "the engine's own word");
+        assert_eq!(so_far(&[told, word, word]), (7, 7), "and what came since");
+        assert_eq!(so_far(&[start, delta, delta]), (5, 3));
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod errors;
 mod fidelity;
 #[path = "stack/harness.rs"]
 mod harness;
+#[path = "stack/leaving.rs"]
+mod leaving;
 #[path = "stack/memory.rs"]
 mod memory;
 #[path = "stack/release.rs"]

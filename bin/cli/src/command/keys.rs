@@ -56,6 +56,7 @@ struct Total {
     requests: u64,
     prompt_tokens: u64,
     completion_tokens: u64,
+    audio_bytes: u64,
 }
 
 async fn list(accounts: &Accounts, json: bool) -> Result<()> {
@@ -65,6 +66,7 @@ async fn list(accounts: &Accounts, json: bool) -> Result<()> {
         total.requests = total.requests.saturating_add(used.requests);
         total.prompt_tokens = total.prompt_tokens.saturating_add(used.prompt_tokens);
         total.completion_tokens = total.completion_tokens.saturating_add(used.completion_tokens);
+        total.audio_bytes = total.audio_bytes.saturating_add(used.audio_bytes);
     }
     let keys: Vec<(KeyInfo, Total)> = accounts
         .list_keys()
@@ -98,6 +100,7 @@ fn entry(key: &KeyInfo, total: &Total) -> Value {
         "requests": total.requests,
         "prompt_tokens": total.prompt_tokens,
         "completion_tokens": total.completion_tokens,
+        "audio_bytes": total.audio_bytes,
     })
 }
 

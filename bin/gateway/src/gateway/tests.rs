@@ -518,7 +518,7 @@ async fn an_endless_attestation_is_not_held() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_before_the_trailer_of_a_sealed_answer_is_billed() {
+async fn a_caller_that_leaves_a_sealed_answer_in_the_middle_is_billed() {
     let stub = Stub::start(&["demo"]).await;
     let harness = Harness::start(&[&stub]).await;
     let request = sealed(&harness, CHAT)
@@ -527,11 +527,11 @@ async fn a_caller_that_leaves_before_the_trailer_of_a_sealed_answer_is_billed() 
         .body(body::full("sealed"))
         .unwrap();
     let mut body = Gateway(Arc::clone(&harness.parts)).handle(request).await.into_body();
-    // All of the answer, and not its end.
+    // A part of the answer, and not its end.
     stub.events.send("sealed answer").unwrap();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "sealed answer");
     drop(body);
-    stub.events.send("end").unwrap();
+    // The worker is told to end it, and says what it cost.
     loop {
         harness.parts.ledger.flush().await.unwrap();
         if let [usage] = harness.accounts.usage().await.unwrap().as_slice() {

@@ -37,7 +37,7 @@ impl MeshClaims {
         match status {
             // One status only: a success that somebody else's page answers with is none.
             StatusCode::NO_CONTENT => return Ok(()),
-            StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE => {}
+            StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {}
             _ => return Err(ClaimError::Answer { status: status.as_u16() }),
         }
         let mut answer = Vec::new();
@@ -78,6 +78,8 @@ mod tests {
         let full = RefusalMessage(Refusal::Full).to_json(UnixMillis(1));
         let found = |status, answer: &str| refusal(status, answer.as_bytes()).unwrap_err();
         assert!(matches!(found(StatusCode::SERVICE_UNAVAILABLE, &full), ClaimError::Refused(Refusal::Full)));
+        let share = RefusalMessage(Refusal::Share).to_json(UnixMillis(1));
+        assert!(matches!(found(StatusCode::TOO_MANY_REQUESTS, &share), ClaimError::Refused(Refusal::Share)));
         assert!(matches!(found(StatusCode::CONFLICT, &full), ClaimError::Answer { status: 409 }));
         assert!(matches!(found(StatusCode::CONFLICT, "{}"), ClaimError::Answer { status: 409 }));
     }

@@ -2,7 +2,11 @@
 //!
 //! Holds what the engine sent in one piece and one segment; in the mode `constant` also what waits for records, up to
 //! [`QUEUE`]. Each event of a stream leaves at once; other answers leave as segments fill. Dropping the body, as
-//! happens when the caller hangs up, drops the engine's connection.
+//! happens when the gateway hangs up, drops the engine's connection.
+//!
+//! When the gateway says that the caller has left ([`crate::running`]), the answer comes to its trailer: a stream is given up
+//! on the spot, and what it has cost is counted; of a document the engine has done all the work, so it is read to where its
+//! cost stands, and not sealed any more.
 
 use std::{
     pin::Pin,
@@ -17,10 +21,12 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use privatemode_service::{
     ApiError, BoxBody, BoxError, Chain,
-    metrics::{Counter, Entered},
+    metrics::{self, Counter},
 };
 use privatemode_store::claims::Now;
 use privatemode_wire::{
+    header::REQUEST_ID,
+    sse::EventEnds,
     stream::{
         Outcome, Responder, ResponseHead, ResponseWriter, Trailer, WriteError,
         outer::{CONTENT_TYPE, RESPONSE_HEADER, USAGE, usage_header},
@@ -32,12 +38,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use super::{
     Exchange,
     denial::Denial,
-    events::EventEnds,
     receipts::{Begun, Draft},
     upload,
-    work::Asked,
+    work::{Asked, Known},
 };
-use crate::{failure, handler::plain};
+use crate::{failure, handler::plain, request::foreign_id, running::Entered};
 
 /// Bytes that may wait for records before the engine has to wait.
 const QUEUE: usize = 256 * 1024;
@@ -56,7 +61,9 @@ impl Exchange<'_> {
             ResponseHead::new(status.as_u16(), asked.content_type.as_deref(), self.head.request_id);
         let retry = asked.retry_after.clone();
         head.headers.extend(retry.map(|seconds| (header::RETRY_AFTER.to_string(), seconds)));
-        self.respond(responder, &head, asked, Outcome::Complete)
+        let name = foreign_id(&self.parts.headers, REQUEST_ID);
+        let entered = name.map(|name| self.worker.running().enter(&name));
+        self.respond(responder, &head, Asked { entered, ..asked }, Outcome::Complete)
     }
 
     /// Seals `asked.body` under `head`; `outcome` is what the trailer says if the body comes to its end.
@@ -95,13 +102,16 @@ impl Exchange<'_> {
             outcome,
             out,
             ends: events.then(EventEnds::new),
-            count: Count::of(content_type),
+            count: Count::of(content_type, if head.status < 300 { asked.known } else { Known::default() }),
+            entered: asked.entered,
+            discard: false,
             draft,
             now: sealing.now.clone(),
             patience,
             deadline: Box::pin(tokio::time::sleep(patience)),
             rearm: false,
             broken: metrics.broken_streams(),
+            cancelled: metrics.cancelled_answers(),
             _open: events.then(|| metrics.open_streams.enter()),
             _upload: asked.upload,
         };
@@ -130,42 +140,71 @@ fn is_kind(content_type: &str, kind: &str) -> bool {
 }
 
 /// Reads the cost from the plaintext as it passes.
-enum Count {
+struct Count {
+    known: Known,
+    found: Found,
+}
+
+enum Found {
     Events(StreamUsage),
     Document(DocumentUsage),
-    /// Nothing to count, or not any more: what was found before still counts.
-    Blind(Option<Usage>),
+    /// Nothing to count.
+    Nothing,
+    /// Nothing to count any more: what was found before still counts, at the end and for an answer that is given up.
+    Before(Option<Usage>, Usage),
 }
 
 impl Count {
-    fn of(content_type: &str) -> Self {
-        if is_kind(content_type, "text/event-stream") {
-            Self::Events(StreamUsage::new())
+    fn of(content_type: &str, known: Known) -> Self {
+        let found = if is_kind(content_type, "text/event-stream") {
+            Found::Events(StreamUsage::counting())
         } else if is_kind(content_type, "application/json") {
-            Self::Document(DocumentUsage::default())
+            Found::Document(DocumentUsage::default())
         } else {
-            Self::Blind(None)
-        }
+            Found::Nothing
+        };
+        Self { known, found }
     }
 
     fn push(&mut self, chunk: &[u8]) {
-        match self {
-            Self::Events(events) => {
+        match &mut self.found {
+            Found::Events(events) => {
                 if events.push(chunk).is_err() {
                     tracing::warn!("an event of a stream is too large to be metered");
-                    *self = Self::Blind(events.usage());
+                    self.found = Found::Before(events.usage(), events.so_far(self.known.prompt_tokens));
                 }
             }
-            Self::Document(document) => document.push(chunk),
-            Self::Blind(_) => {}
+            Found::Document(document) => document.push(chunk),
+            Found::Nothing | Found::Before(..) => {}
         }
     }
 
+    /// What the engine reported, and what is known without it.
     fn usage(&self) -> Option<Usage> {
-        match self {
-            Self::Events(events) => events.usage(),
-            Self::Document(document) => document.usage(),
-            Self::Blind(usage) => *usage,
+        self.with_audio(match &self.found {
+            Found::Events(events) => events.usage(),
+            Found::Document(document) => document.usage(),
+            Found::Nothing => None,
+            Found::Before(usage, _) => *usage,
+        })
+    }
+
+    /// The same of an answer that is given up here.
+    fn so_far(&self) -> Option<Usage> {
+        match &self.found {
+            Found::Events(events) => self.with_audio(Some(events.so_far(self.known.prompt_tokens))),
+            Found::Before(_, so_far) => self.with_audio(Some(*so_far)),
+            Found::Document(_) | Found::Nothing => self.usage(),
+        }
+    }
+
+    /// Text and subtitles say nothing of their cost: audio is billed by its size.
+    fn with_audio(&self, usage: Option<Usage>) -> Option<Usage> {
+        let audio = Usage { audio_bytes: self.known.audio_bytes, ..Usage::default() };
+        let audio = (audio != Usage::default()).then_some(audio);
+        match (usage, audio) {
+            (Some(usage), Some(audio)) => Some(usage.merge(audio)),
+            (usage, audio) => usage.or(audio),
         }
     }
 }
@@ -183,6 +222,10 @@ struct SealedAnswer {
     out: Vec<u8>,
     ends: Option<EventEnds>,
     count: Count,
+    /// Tells when the caller has left.
+    entered: Option<Entered>,
+    /// The caller has left: what comes is counted, and nothing else.
+    discard: bool,
     draft: Option<Draft>,
     now: Now,
     ticker: Option<Interval>,
@@ -192,7 +235,8 @@ struct SealedAnswer {
     /// The deadline counts from now on, not from an earlier pause.
     rearm: bool,
     broken: Counter,
-    _open: Option<Entered>,
+    cancelled: Counter,
+    _open: Option<metrics::Entered>,
     _upload: Option<upload::Sender>,
 }
 
@@ -208,6 +252,9 @@ impl SealedAnswer {
     /// The engine's next bytes.
     fn seal(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
         self.count.push(chunk);
+        if self.discard {
+            return Ok(());
+        }
         let State::Flowing(writer) = &mut self.state else { return Ok(()) };
         let end = self.ends.as_mut().and_then(|ends| ends.push(chunk)).unwrap_or(0);
         let (events, rest) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
@@ -229,6 +276,30 @@ impl SealedAnswer {
         if self.ticker.is_none() { self.finish(outcome) } else { Ok(()) }
     }
 
+    /// The caller has left.
+    fn cancel(&mut self) -> Result<(), WriteError> {
+        self.ticker = None;
+        if let Some(outcome) = self.ending {
+            return self.finish(outcome); // nobody is left to see the cadence
+        }
+        self.cancelled.increment();
+        if matches!(self.count.found, Found::Document(_)) {
+            self.outcome = Outcome::Cancelled;
+            self.discard = true;
+            return Ok(());
+        }
+        self.engine = None;
+        self.ending = Some(Outcome::Cancelled);
+        self.finish(Outcome::Cancelled)
+    }
+
+    fn poll_told(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(entered) = &mut self.entered else { return false };
+        let Poll::Ready(told) = Pin::new(&mut entered.told).poll(context) else { return false };
+        self.entered = None; // told once, or never
+        told.is_ok()
+    }
+
     /// One record.
     fn tick(&mut self) -> Result<(), WriteError> {
         let State::Flowing(writer) = &mut self.state else { return Ok(()) };
@@ -242,7 +313,8 @@ impl SealedAnswer {
     /// The trailers, the sealed one and the one for the gateway.
     fn finish(&mut self, outcome: Outcome) -> Result<(), WriteError> {
         let State::Flowing(writer) = std::mem::replace(&mut self.state, State::Cut) else { return Ok(()) };
-        let usage = self.count.usage();
+        // What was given up is counted by us where the engine has said nothing yet; what failed is nobody's to pay.
+        let usage = if outcome == Outcome::Cancelled { self.count.so_far() } else { self.count.usage() };
         let end = writer.close(&mut self.out)?;
         let finished = (self.now)();
         let receipt = self.draft.take().and_then(|draft| draft.sign(&end, outcome, usage, finished));
@@ -272,7 +344,7 @@ impl SealedAnswer {
 
     /// Whether the engine may send more now.
     fn has_room(&self) -> bool {
-        matches!(&self.state, State::Flowing(writer) if writer.waiting() < QUEUE)
+        matches!(&self.state, State::Flowing(writer) if self.discard || writer.waiting() < QUEUE)
     }
 
     fn poll_engine(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
@@ -328,7 +400,9 @@ impl Body for SealedAnswer {
             if matches!(self.state, State::Ended) {
                 return Poll::Ready(None);
             }
-            let step = if self.poll_tick(context).is_ready() {
+            let step = if self.poll_told(context) {
+                self.cancel()
+            } else if self.poll_tick(context).is_ready() {
                 self.tick()
             } else {
                 std::task::ready!(self.poll_engine(context))

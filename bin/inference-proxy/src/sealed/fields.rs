@@ -2,7 +2,12 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use privatemode_wire::{Endpoint, json::Object, stream::BodyFields};
+use privatemode_wire::{
+    Endpoint,
+    admit::{Stated, StatedError},
+    json::Object,
+    stream::BodyFields,
+};
 
 /// Numbers and switches only: `stop` and its like hold words of the prompt.
 const SAMPLING: [&str; 16] = [
@@ -30,45 +35,25 @@ const MAX_NUMBER: usize = 64;
 #[derive(Default)]
 pub(super) struct Fields {
     model: Option<String>,
-    stream: bool,
-    max_tokens: Option<u64>,
-    n: Option<u64>,
+    stated: Stated,
     /// By name, as raw JSON text.
     pub(super) sampling: BTreeMap<String, String>,
 }
 
 impl Fields {
-    /// `object` is a body that was admitted: its `stream`, if any, is true, false or null.
-    pub(super) fn of(endpoint: Endpoint, object: &Object<'_>) -> Self {
-        let limits: &[&str] = match endpoint {
-            // As engines read them: the newer name wins.
-            Endpoint::ChatCompletions => &["max_completion_tokens", "max_tokens"],
-            Endpoint::Completions | Endpoint::Messages => &["max_tokens"],
-            Endpoint::Responses => &["max_output_tokens"],
-            Endpoint::Embeddings
-            | Endpoint::Transcriptions
-            | Endpoint::Translations
-            | Endpoint::Unstructured => &[],
-        };
-        let number = |name: &str| std::str::from_utf8(object.get(name)?.raw).ok()?.parse().ok();
-        let has_n = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
-        Self {
+    /// Of a body that was admitted.
+    pub(super) fn of(endpoint: Endpoint, object: &Object<'_>) -> Result<Self, StatedError> {
+        Ok(Self {
             model: object.string("model").map(Cow::into_owned),
-            stream: object.is_true("stream"),
-            max_tokens: limits.iter().find_map(|name| number(name)),
-            n: number("n").filter(|_| has_n),
+            stated: Stated::of(endpoint, object)?,
             sampling: sampling(object),
-        }
+        })
     }
 
     /// For the comparison with the head.
     pub(super) fn body(&self) -> BodyFields<'_> {
-        BodyFields {
-            model: self.model.as_deref(),
-            stream: self.stream,
-            max_tokens: self.max_tokens,
-            n: self.n,
-        }
+        let Stated { stream, max_tokens, n } = self.stated;
+        BodyFields { model: self.model.as_deref(), stream, max_tokens, n }
     }
 }
 
@@ -87,24 +72,16 @@ mod tests {
     use super::*;
 
     fn fields(endpoint: Endpoint, body: &str) -> Fields {
-        Fields::of(endpoint, &Object::parse(body.as_bytes()).unwrap())
+        Fields::of(endpoint, &Object::parse(body.as_bytes()).unwrap()).unwrap()
     }
 
     #[test]
-    fn each_endpoint_has_its_limit() {
+    fn what_the_head_repeats() {
         let body = r#"{"model":"m\u002f1","stream":true,"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3,"n":4}"#;
-        let of = |endpoint| {
-            let found = fields(endpoint, body);
-            let BodyFields { model, stream, max_tokens, n } = found.body();
-            assert_eq!((model, stream), (Some("m/1"), true));
-            (max_tokens, n)
-        };
-        assert_eq!(of(Endpoint::ChatCompletions), (Some(2), Some(4)));
-        assert_eq!(of(Endpoint::Completions), (Some(1), Some(4)));
-        assert_eq!(of(Endpoint::Messages), (Some(1), None));
-        assert_eq!(of(Endpoint::Responses), (Some(3), None));
-        assert_eq!(of(Endpoint::Embeddings), (None, None));
-        let odd = fields(Endpoint::ChatCompletions, r#"{"model":1,"max_tokens":1.5,"n":null}"#);
+        let found = fields(Endpoint::ChatCompletions, body);
+        let expected = BodyFields { model: Some("m/1"), stream: true, max_tokens: Some(2), n: Some(4) };
+        assert_eq!(found.body(), expected);
+        let odd = fields(Endpoint::ChatCompletions, r#"{"model":1,"max_tokens":null,"n":null}"#);
         assert_eq!(odd.body(), BodyFields::default());
     }
 

@@ -1,11 +1,12 @@
 //! An audio form that passes through: as strict as [`privatemode_wire::multipart`], and holding one boundary.
 //!
 //! Notes `model` and `stream`, which the head repeats. Where the answer is streamed, the switches that make the engine report
-//! usage stand in front, and parts of the same names are left out. Changes nothing else.
+//! usage stand in front, and parts of the same names are left out. Changes nothing else. The two dashes that close the form
+//! come last, when all of it was checked: an engine that parses while it reads would otherwise run what is then refused.
 
 use memchr::memmem;
 use privatemode_wire::{
-    admit::AdmitError,
+    admit::{AdmitError, Stated},
     multipart::{self, MultipartError},
     stream::BodyFields,
 };
@@ -30,6 +31,8 @@ pub(super) struct Form {
     parts: usize,
     model: Option<Vec<u8>>,
     stream: Option<Vec<u8>>,
+    /// Content of files.
+    file_bytes: u64,
 }
 
 enum State {
@@ -44,6 +47,7 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Passed,
+    File,
     Dropped,
     Model,
     Stream,
@@ -63,6 +67,7 @@ impl Form {
             parts: 0,
             model: None,
             stream: None,
+            file_bytes: 0,
         })
     }
 
@@ -74,12 +79,19 @@ impl Form {
         Ok(out)
     }
 
-    /// The form has ended; what it says of itself, and its last bytes.
+    /// Bytes of the files that have passed so far.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    /// The form has ended; what it says of itself, and its last bytes, which close it.
     pub(super) fn finish(&self) -> Result<(BodyFields<'_>, &[u8]), AdmitError> {
         let error = match self.state {
-            State::Epilogue if matches!(&self.buffer[..], b"" | b"\r\n") => {
+            State::Epilogue if matches!(&self.buffer[..], b"--" | b"--\r\n") => {
                 let model = self.model.as_deref().and_then(|model| std::str::from_utf8(model).ok());
-                let fields = BodyFields { model, stream: self.stream()?, ..BodyFields::default() };
+                // Anything else than true and false might be streamed and not metered.
+                let stream = Stated::form_stream(self.stream.as_deref()).map_err(AdmitError::Stated)?;
+                let fields = BodyFields { model, stream, ..BodyFields::default() };
                 return Ok((fields, &self.buffer));
             }
             State::Epilogue => MultipartError::TrailingText,
@@ -89,23 +101,14 @@ impl Form {
         Err(AdmitError::Multipart(error))
     }
 
-    /// What engines may read as true, and what none does. Anything else might be streamed and not metered.
-    fn stream(&self) -> Result<bool, AdmitError> {
-        match self.stream.as_deref().map(<[u8]>::to_ascii_lowercase).as_deref() {
-            Some(b"true" | b"1") => Ok(true),
-            None | Some(b"false" | b"0" | b"") => Ok(false),
-            Some(_) => Err(AdmitError::Stream),
-        }
-    }
-
     /// One step; `false` when more bytes are needed.
     fn step(&mut self, out: &mut Vec<u8>) -> Result<bool, AdmitError> {
         match self.state {
             State::Start => self.start(out),
-            State::AfterDelimiter => self.after_delimiter(out),
+            State::AfterDelimiter => self.after_delimiter(),
             State::Head => self.head(out),
             State::Content(part, first) => self.content(part, first, out),
-            State::Epilogue if self.buffer.len() > 2 => {
+            State::Epilogue if self.buffer.len() > 4 => {
                 Err(AdmitError::Multipart(MultipartError::TrailingText))
             }
             State::Epilogue => Ok(false),
@@ -134,11 +137,11 @@ impl Form {
         Ok(true)
     }
 
-    fn after_delimiter(&mut self, out: &mut Vec<u8>) -> Result<bool, AdmitError> {
+    fn after_delimiter(&mut self) -> Result<bool, AdmitError> {
         let Some(next) = self.buffer.first_chunk::<2>() else { return Ok(false) };
         match next {
             b"--" => {
-                self.take(2, Some(out));
+                // They stay in the buffer.
                 self.state = State::Epilogue;
                 Ok(true)
             }
@@ -175,7 +178,7 @@ impl Form {
         })?;
         let part = form.parts().first().ok_or_else(|| self.bad_head())?;
         Ok(match part.name.as_str() {
-            _ if part.is_file() => Part::Passed,
+            _ if part.is_file() => Part::File,
             "model" if self.model.is_none() => Part::Model,
             "stream" if self.stream.is_none() => Part::Stream,
             // Two readers could take different ones.
@@ -208,10 +211,14 @@ impl Form {
         Ok(true)
     }
 
-    /// Keeps content of the two fields that matter.
+    /// Keeps content of the two fields that matter, and counts that of files.
     fn note(&mut self, part: Part, length: usize) -> Result<(), AdmitError> {
         let field = match part {
             Part::Passed | Part::Dropped => return Ok(()),
+            Part::File => {
+                self.file_bytes = self.file_bytes.saturating_add(length as u64);
+                return Ok(());
+            }
             Part::Model => &mut self.model,
             Part::Stream => &mut self.stream,
         };

@@ -1,17 +1,13 @@
 //! A sealed request as it arrives: its head, then its body piece by piece. Holds one frame of HTTP and one segment.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
-use http_body_util::BodyExt;
 use privatemode_service::{BodyError, BoxError};
 use privatemode_wire::stream::{ReadError, RequestHead, RequestPart, RequestReader, Responder};
 
-use crate::budget::{Held, OverBudget};
-
-/// A sender that is silent for this long in the middle of a body is given up.
-const IDLE: Duration = Duration::from_secs(60);
+use crate::{arrival::Arrival, budget::Buffer};
 
 /// Why a sealed request could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +22,7 @@ pub(crate) enum IntakeError {
 
 /// One request being read. In the end it gives what seals the answer.
 pub(super) struct Intake<B> {
-    body: Pin<Box<B>>,
+    body: Arrival<B>,
     /// What is left of the last frame.
     frame: Bytes,
     state: State,
@@ -44,8 +40,13 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(body: B, reader: RequestReader) -> Self {
-        Self { body: Box::pin(body), frame: Bytes::new(), state: State::Reading(Box::new(reader)), taken: 0 }
+    pub(super) fn new(body: Arrival<B>, reader: RequestReader) -> Self {
+        Self { body, frame: Bytes::new(), state: State::Reading(Box::new(reader)), taken: 0 }
+    }
+
+    /// How much time is left for all of it.
+    pub(super) fn remaining(&self) -> Duration {
+        self.body.remaining()
     }
 
     /// The head. Of the body behind it nothing is given out.
@@ -71,7 +72,11 @@ where
     }
 
     /// Opens what has arrived and gives it to `take`; at most `max` bytes in all calls together.
-    pub(super) fn open(&mut self, max: usize, take: &mut dyn FnMut(&[u8])) -> Result<(), IntakeError> {
+    pub(super) fn open(
+        &mut self,
+        max: usize,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), BodyError>,
+    ) -> Result<(), IntakeError> {
         let State::Reading(reader) = &mut self.state else { return Ok(()) };
         let mut input: &[u8] = &self.frame;
         while let Some(part) = reader.next(&mut input).map_err(IntakeError::Read)? {
@@ -80,7 +85,7 @@ where
             if self.taken > max {
                 return Err(IntakeError::Body(BodyError::TooLarge { max }));
             }
-            take(data);
+            take(data).map_err(IntakeError::Body)?;
         }
         self.frame = Bytes::new();
         Ok(())
@@ -88,32 +93,18 @@ where
 
     /// Waits for the next frame; `false` at the end.
     pub(super) async fn more(&mut self) -> Result<bool, IntakeError> {
-        loop {
-            let frame = match tokio::time::timeout(IDLE, self.body.frame()).await {
-                Err(_) => return Err(IntakeError::Body(BodyError::Stalled { after: IDLE })),
-                Ok(None) => return Ok(false),
-                Ok(Some(Err(error))) => {
-                    return Err(IntakeError::Body(BodyError::Read { source: error.into() }));
-                }
-                Ok(Some(Ok(frame))) => frame,
-            };
-            if let Ok(data) = frame.into_data() {
-                self.frame = data;
-                return Ok(true);
-            }
-        }
+        let next = self.body.next().await.map_err(IntakeError::Body)?;
+        let more = next.is_some();
+        self.frame = next.unwrap_or_default();
+        Ok(more)
     }
 
-    /// The whole body, counted in `held`.
-    pub(super) async fn whole(&mut self, max: usize, held: &mut Held) -> Result<Vec<u8>, IntakeError> {
-        let mut whole = Vec::new();
+    /// The whole body, into `buffer`.
+    pub(super) async fn whole(&mut self, max: usize, buffer: &mut Buffer) -> Result<(), IntakeError> {
         loop {
-            let before = whole.len();
-            self.open(max, &mut |data| whole.extend_from_slice(data))?;
-            let more = held.take(whole.len().saturating_sub(before));
-            more.map_err(|over: OverBudget| IntakeError::Body(BodyError::Read { source: over.into() }))?;
+            self.open(max, &mut |data| buffer.extend(data))?;
             if !self.more().await? {
-                return Ok(whole);
+                return Ok(());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From the head to the beginning of the engine's answer: steps 9 to 13.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
@@ -12,13 +12,21 @@ use privatemode_service::{
 };
 use privatemode_wire::{
     Endpoint,
-    admit::{check, with_usage_options},
+    admit::{AdmitError, check, with_usage_options},
     json::Object,
     stream::RequestHead,
+    usage::estimate_prompt,
 };
 
 use super::{Exchange, denial::Denial, fields::Fields, form::Form, intake::Intake, upload};
-use crate::{failure, handler::off_thread, request::sealed_engine_headers};
+use crate::{
+    EngineError,
+    budget::Buffer,
+    failure,
+    handler::{off_thread, with_a_copy},
+    request::sealed_engine_headers,
+    running::Entered,
+};
 
 /// What answers a request.
 pub(super) struct Asked {
@@ -27,8 +35,21 @@ pub(super) struct Asked {
     pub(super) retry_after: Option<String>,
     pub(super) body: BoxBody,
     pub(super) sampling: BTreeMap<String, String>,
+    /// What is known of the cost before the answer: the audio of an upload, about the prompt of a stream.
+    pub(super) known: Known,
+    /// Under which the gateway can end it.
+    pub(super) entered: Option<Entered>,
     /// An engine that answered before it had all must not find the connection broken while it speaks.
     pub(super) upload: Option<upload::Sender>,
+}
+
+/// What a request costs by what it is.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Known {
+    /// Bytes of audio.
+    pub(super) audio_bytes: u64,
+    /// Tokens of the prompt, about; for an answer that is given up before the engine has said them.
+    pub(super) prompt_tokens: u64,
 }
 
 impl Asked {
@@ -40,11 +61,13 @@ impl Asked {
             retry_after: None,
             body: full(json),
             sampling: BTreeMap::new(),
+            known: Known::default(),
+            entered: None,
             upload: None,
         }
     }
 
-    fn of_engine(answer: Response<Incoming>, sampling: BTreeMap<String, String>) -> Self {
+    fn of_engine(answer: Response<Incoming>, sampling: BTreeMap<String, String>, known: Known) -> Self {
         let (parts, body) = answer.into_parts();
         let text = |name| parts.headers.get(name)?.to_str().ok().map(str::to_owned);
         let digits = |value: &String| value.len() <= 10 && value.bytes().all(|b| b.is_ascii_digit());
@@ -54,6 +77,8 @@ impl Asked {
             retry_after: text(header::RETRY_AFTER).filter(digits),
             body: boxed(body),
             sampling,
+            known,
+            entered: None,
             upload: None,
         }
     }
@@ -78,15 +103,18 @@ impl Exchange<'_> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<BoxError>,
     {
-        let mut held = self.worker.hold();
-        let body = intake.whole(self.max_plain(), &mut held).await?; // step 9
+        let mut buffer = Buffer::new(self.worker.hold(), self.max_plain());
+        intake.whole(self.max_plain(), &mut buffer).await?; // step 9
         self.check_whole(intake)?;
-        let (body, sampling) = prepare(self.endpoint, self.head.clone(), body).await?;
-        let headers = sealed_engine_headers(&self.parts.headers, self.head.content_type.as_deref());
+        let (body, mut held) = buffer.into_parts();
+        held.set(with_a_copy(&body)).map_err(failure::busy)?;
+        let Prepared { body, sampling, known } = prepare(self.endpoint, self.head.clone(), body).await?;
+        let headers = sealed_engine_headers(&self.head);
         // gone as soon as the engine has it: the answer may take an hour
-        let answer = self.worker.engine().send(Method::POST, self.path, headers, held.keep(body)).await; // step 13
+        let body = held.keep(body).map_err(failure::busy)?;
+        let answer = self.worker.engine().send(Method::POST, self.path, headers, body).await; // step 13
         let answer = answer.map_err(|error| failure::engine(&error))?;
-        Ok(Asked::of_engine(answer, sampling))
+        Ok(Asked::of_engine(answer, sampling, known))
     }
 
     /// A form or a document, which the engine gets while it arrives.
@@ -97,7 +125,7 @@ impl Exchange<'_> {
     {
         let mut form = self.form()?;
         let (sender, body) = upload::channel();
-        let headers = sealed_engine_headers(&self.parts.headers, self.head.content_type.as_deref());
+        let headers = sealed_engine_headers(&self.head);
         let mut asking = Box::pin(self.worker.engine().send_stream(Method::POST, self.path, headers, body)); // step 13
         let mut feeding = Box::pin(self.feed(intake, form.as_mut(), &sender));
         let answer = tokio::select! {
@@ -114,7 +142,8 @@ impl Exchange<'_> {
         };
         drop(feeding);
         let answer = answer.map_err(|error| failure::engine(&error))?;
-        Ok(Asked { upload: Some(sender), ..Asked::of_engine(answer, BTreeMap::new()) })
+        let known = Known { audio_bytes: form.as_ref().map_or(0, Form::file_bytes), ..Known::default() };
+        Ok(Asked { upload: Some(sender), ..Asked::of_engine(answer, BTreeMap::new(), known) })
     }
 
     /// What looks at an audio form as it passes; nothing looks into documents.
@@ -137,25 +166,38 @@ impl Exchange<'_> {
         B: Body<Data = Bytes> + Send,
         B::Error: Into<BoxError>,
     {
+        let mut tail = Tail::default();
         loop {
             let mut piece = Vec::new();
-            intake.open(self.max_plain(), &mut |data| piece.extend_from_slice(data))?;
+            intake.open(self.max_plain(), &mut |data| {
+                piece.extend_from_slice(data);
+                Ok(())
+            })?;
             if let Some(form) = &mut form {
                 piece = form.push(&piece).map_err(|error| failure::admit(&error))?; // step 10
             }
-            sender.send(piece.into()).await;
+            let piece = tail.hold_back(piece);
+            self.send_on(intake.remaining(), sender.send(piece.into())).await?;
             if !intake.more().await? {
                 break;
             }
         }
         self.check_whole(intake)?;
+        let mut last = tail.0;
         if let Some(form) = form {
             let (fields, rest) = form.finish().map_err(|error| failure::admit(&error))?;
             self.head.check_body(&fields).map_err(|error| failure::head(&error))?; // step 11
-            sender.send(Bytes::copy_from_slice(rest)).await;
+            last.extend_from_slice(rest);
         }
-        sender.end().await;
-        Ok(())
+        self.send_on(intake.remaining(), sender.send(last.into())).await?;
+        self.send_on(intake.remaining(), sender.end()).await
+    }
+
+    /// An engine that takes nothing for as long as the whole upload may last has broken off.
+    async fn send_on(&self, within: Duration, sending: impl Future<Output = ()>) -> Result<(), Denial> {
+        let sent = tokio::time::timeout(within, sending).await;
+        let after = self.worker.limits().upload;
+        Ok(sent.map_err(|_| failure::engine(&EngineError::Timeout { after }))?)
     }
 
     /// The end of step 9.
@@ -174,22 +216,55 @@ impl Exchange<'_> {
     }
 }
 
-/// Steps 10 to 12.
-async fn prepare(
-    endpoint: Endpoint,
-    head: RequestHead,
+/// The end of an upload, which the engine gets when all of it was checked: a document may be a form, too, and what closes it
+/// stands there.
+#[derive(Default)]
+struct Tail(Vec<u8>);
+
+impl Tail {
+    /// More than a closing boundary has.
+    const LENGTH: usize = 256;
+
+    /// What can go on now.
+    fn hold_back(&mut self, piece: Vec<u8>) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.0);
+        if all.is_empty() {
+            all = piece
+        } else {
+            all.extend_from_slice(&piece)
+        }
+        self.0 = all.split_off(all.len().saturating_sub(Self::LENGTH));
+        all
+    }
+}
+
+/// A JSON body that the engine may have.
+struct Prepared {
     body: Vec<u8>,
-) -> Result<(Vec<u8>, BTreeMap<String, String>), ApiError> {
+    sampling: BTreeMap<String, String>,
+    known: Known,
+}
+
+/// Steps 10 to 12.
+async fn prepare(endpoint: Endpoint, head: RequestHead, body: Vec<u8>) -> Result<Prepared, ApiError> {
     let length = body.len();
     let prepare = move || {
         let content_type = head.content_type.as_deref();
         let admitted = check(endpoint, content_type, &body); // step 10
         admitted.map_err(|error| failure::admit(&error))?;
-        let object = Object::parse(&body).ok();
-        let fields = object.map(|object| Fields::of(endpoint, &object)).unwrap_or_default();
+        let fields = match Object::parse(&body) {
+            Ok(object) => {
+                Fields::of(endpoint, &object).map_err(|error| failure::admit(&AdmitError::Stated(error)))?
+            }
+            // An empty body: all others were admitted as objects.
+            Err(_) => Fields::default(),
+        };
         head.check_body(&fields.body()).map_err(|error| failure::head(&error))?; // step 11
+        // Only of a stream may a part be left unread and be worth something.
+        let prompt_tokens = if head.stream { estimate_prompt(&body) } else { 0 };
         let body = with_usage_options(endpoint, content_type, &body); // step 12
-        Ok((body.map_err(|error| failure::admit(&error))?, fields.sampling))
+        let body = body.map_err(|error| failure::admit(&error))?;
+        Ok(Prepared { body, sampling: fields.sampling, known: Known { audio_bytes: 0, prompt_tokens } })
     };
     off_thread(length, prepare).await?
 }

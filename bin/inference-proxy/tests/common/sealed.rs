@@ -72,6 +72,7 @@ pub fn head(endpoint: Endpoint, body: &str) -> RequestHead {
         method: "POST".into(),
         path: endpoint.path().into(),
         content_type: Some("application/json".into()),
+        accept: None,
         model: json["model"].as_str().map(str::to_owned),
         stream: json["stream"] == true,
         max_tokens: json["max_completion_tokens"].as_u64().or(json["max_tokens"].as_u64()),

@@ -41,17 +41,24 @@ fn an_empty_body_is_refused_everywhere() {
 }
 
 #[test]
-fn heads_repeat_what_workers_read() {
-    let stated = |endpoint, body: &str| Stated::of(endpoint, &Object::parse(body.as_bytes()).unwrap());
-    let body = r#"{"stream":true,"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3,"n":4}"#;
-    let both = |max_tokens, n| Stated { stream: true, max_tokens, n };
-    assert_eq!(stated(Endpoint::ChatCompletions, body), both(Some(2), Some(4)));
-    assert_eq!(stated(Endpoint::Completions, body), both(Some(1), Some(4)));
-    assert_eq!(stated(Endpoint::Messages, body), both(Some(1), None));
-    assert_eq!(stated(Endpoint::Responses, body), both(Some(3), None));
-    assert_eq!(stated(Endpoint::Embeddings, body), both(None, None));
-    let odd = stated(Endpoint::ChatCompletions, r#"{"max_tokens":1.5,"n":null,"stream":null}"#);
-    assert_eq!(odd, Stated::default());
+fn members_that_engines_would_convert_are_refused_before_they_leave() {
+    for (members, member) in [
+        (r#""n":"2""#, "n"),
+        (r#""max_tokens":"7""#, "max_tokens"),
+        (r#""max_completion_tokens":7.0"#, "max_completion_tokens"),
+        (r#""stream":1"#, "stream"),
+    ] {
+        let body = format!(r#"{{"model":"m",{members}}}"#);
+        let failure = prepared(Endpoint::ChatCompletions, &body, &SaltPolicy::Random).err().unwrap();
+        assert!(matches!(&failure, Failure::Stated { source } if source.member() == member), "{failure:?}");
+        let response = failure.response(&HeaderMap::new());
+        assert_eq!(response.status(), 400, "{members}");
+    }
+    let form = "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n\
+        --b\r\nContent-Disposition: form-data; name=\"stream\"\r\n\r\nyes\r\n--b--\r\n";
+    let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
+    let failure = read_form(Some(&content_type), form.as_bytes()).unwrap_err();
+    assert!(matches!(failure, Failure::Stated { .. }), "{failure:?}");
 }
 
 #[test]

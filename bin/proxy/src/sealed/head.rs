@@ -15,6 +15,7 @@ pub(super) fn of(call: &Call<'_>) -> (RequestHead, HeaderMap) {
         method: "POST".to_owned(),
         path: call.caller.path.clone(),
         content_type: prepared.content_type.as_ref().and_then(text),
+        accept: call.caller.accept(),
         model: prepared.model.as_ref().and_then(text),
         stream: prepared.stated.stream,
         max_tokens: prepared.stated.max_tokens,

@@ -57,8 +57,14 @@ impl Default for Sealed {
     }
 }
 
-pub(super) const USAGE: Usage =
-    Usage { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7, cached_tokens: 0, audio_seconds: 0 };
+pub(super) const USAGE: Usage = Usage {
+    prompt_tokens: 3,
+    completion_tokens: 4,
+    total_tokens: 7,
+    cached_tokens: 0,
+    audio_seconds: 0,
+    audio_bytes: 0,
+};
 
 impl Sealed {
     pub(super) fn events(events: &[&str]) -> Self {

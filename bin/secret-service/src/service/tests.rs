@@ -54,7 +54,7 @@ fn fixture(capacity: usize) -> Fixture {
     let registry = Registry::new();
     let secrets = Secrets::new(store.clone(), Arc::new(TestKey(key)), TTL);
     let now = Arc::new(|| UnixMillis(1_000_000));
-    let limits = ReplayLimits { future: 0, capacity: 2, ..ReplayLimits::default() };
+    let limits = ReplayLimits { future: 0, ..ReplayLimits::with_capacity(2) };
     let claims = Arc::new(ClaimMemory::begin(limits, now, [1; 16]));
     let service = SecretService::new(Arc::new(secrets), Arc::clone(&claims), Metrics::new(&registry));
     Fixture { clock, store, key: verifying, registry, claims, service }
@@ -225,7 +225,12 @@ async fn other_paths_and_methods_are_refused_and_counted() {
 
 /// Status and refusal of one claim.
 async fn claim(fixture: &Fixture, key: u8, sent: u64) -> (u16, Option<Refusal>) {
-    let message = ClaimMessage { key: ReplayKey::from_bytes([key; 32]), sent: UnixMillis(sent) };
+    claim_of(fixture, key, key, sent).await
+}
+
+async fn claim_of(fixture: &Fixture, owner: u8, key: u8, sent: u64) -> (u16, Option<Refusal>) {
+    let key = ReplayKey::from_bytes([key; 32], [owner; 8]);
+    let message = ClaimMessage { key, sent: UnixMillis(sent) };
     let request = Request::post("/v1/claims").body(Full::new(Bytes::from(message.to_json()))).unwrap();
     let response = fixture.service.handle(Caller::InferenceProxy, request).await;
     let status = response.status().as_u16();
@@ -254,12 +259,22 @@ async fn a_request_is_claimed_once() {
     }
 }
 
+/// Whoever holds one secret cannot lock all others out.
+#[tokio::test]
+async fn no_secret_takes_more_than_its_share() {
+    let fixture = fixture(4);
+    assert_eq!(claim_of(&fixture, 7, 1, 1_000_000).await, (204, None));
+    assert_eq!(claim_of(&fixture, 7, 2, 1_000_000).await, (429, Some(Refusal::Share)));
+    assert_eq!(claim_of(&fixture, 8, 2, 1_000_000).await, (204, None));
+    assert!(fixture.registry.render().contains(r#"privatemode_claims_total{result="share"} 1"#));
+}
+
 #[tokio::test]
 async fn what_is_no_claim_is_refused() {
     let fixture = fixture(4);
     let (status, error) = post(&fixture.service, Caller::InferenceProxy, "/v1/claims", "{}").await;
     assert_eq!((status, &error["error"]["code"]), (400, &json!("bad_claim")));
-    let long = format!(r#"{{"key":"{}","sent":1}}"#, "A".repeat(ClaimMessage::MAX));
+    let long = format!(r#"{{"key":"{}","owner":"","sent":1}}"#, "A".repeat(ClaimMessage::MAX));
     let (status, _) = post(&fixture.service, Caller::InferenceProxy, "/v1/claims", long).await;
     assert_eq!(status, 413);
     assert!(fixture.claims.is_empty());

@@ -1,6 +1,6 @@
 //! Makes the engine report usage in every event of a stream, so that metering does not depend on the caller.
 
-use super::AdmitError;
+use super::{AdmitError, Stated};
 use crate::json::{Editor, Object};
 use crate::multipart::Form;
 use crate::profile::Endpoint;
@@ -47,9 +47,7 @@ fn json_options(body: &[u8]) -> Result<Vec<u8>, AdmitError> {
 
 fn form_options(content_type: Option<&str>, body: &[u8]) -> Result<Vec<u8>, AdmitError> {
     let mut form = Form::parse(content_type.unwrap_or_default(), body).map_err(AdmitError::Multipart)?;
-    let streams =
-        form.text("stream").is_some_and(|value| value.eq_ignore_ascii_case(b"true") || value == b"1");
-    if !streams {
+    if !Stated::form_stream(form.text("stream")).map_err(AdmitError::Stated)? {
         return Ok(body.to_vec());
     }
     form.set(&[("stream_include_usage", b"true"), ("stream_continuous_usage_stats", b"true")]);

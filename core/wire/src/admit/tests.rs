@@ -143,6 +143,6 @@ fn what_engines_might_read_as_true_is_no_stream() {
         assert_eq!(chat(&format!(",\"stream\":{stream}")), Ok(()));
     }
     for stream in ["1", "\"true\"", "\"on\"", "[]", "1.0"] {
-        assert_eq!(chat(&format!(",\"stream\":{stream}")), Err(AdmitError::Stream));
+        assert_eq!(chat(&format!(",\"stream\":{stream}")), Err(AdmitError::Stated(StatedError::Stream)));
     }
 }

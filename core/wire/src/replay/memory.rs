@@ -1,11 +1,11 @@
 //! Slices of remembered requests.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use sha2::{Digest, Sha256};
 
-use super::{Refusal, ReplayKey};
+use super::{Owner, Refusal, ReplayKey};
 use crate::stream::UnixMillis;
 
 /// Milliseconds of sending time in one slice.
@@ -14,7 +14,15 @@ const SLICE: u64 = 10_000;
 /// 96 bits of SHA-256 under a seed: 13 bytes a place in the table, so at most 30 bytes an entry right after it has
 /// grown. Two requests of ten million share one with a chance of 2^-50, and then one is refused.
 type Tag = [u8; 12];
-type Slice = HashSet<Tag, BuildHasherDefault<TagHasher>>;
+type Tags = HashSet<Tag, BuildHasherDefault<TagHasher>>;
+
+/// Requests sent within one span of time, and how many of them are whose. A slice has few owners beside its requests: each is
+/// a secret that was exchanged.
+#[derive(Default)]
+struct Slice {
+    tags: Tags,
+    owners: HashMap<Owner, u32>,
+}
 
 /// Window and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +33,22 @@ pub struct ReplayLimits {
     pub future: u64,
     /// Most requests that are remembered at once.
     pub capacity: usize,
+    /// Most of them that one secret may have sealed.
+    pub share: usize,
 }
 
 impl Default for ReplayLimits {
-    /// 120 s either way, four million requests (at most 128 MiB).
+    /// 120 s either way, four million requests (at most 128 MiB), of which a 64th for each secret: 260 requests a second.
     fn default() -> ReplayLimits {
-        ReplayLimits { past: 120_000, future: 120_000, capacity: 4_000_000 }
+        ReplayLimits::with_capacity(4_000_000)
+    }
+}
+
+impl ReplayLimits {
+    /// The usual window, that many requests, and a 64th of them (at least one) for each secret.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> ReplayLimits {
+        ReplayLimits { past: 120_000, future: 120_000, capacity, share: capacity.div_ceil(64).max(1) }
     }
 }
 
@@ -64,15 +82,27 @@ impl ReplayMemory {
         }
         let tag = self.tag(key);
         // In all slices: the same request must not run again under another date either.
-        if self.slices.values().any(|slice| slice.contains(&tag)) {
+        if self.slices.values().any(|slice| slice.tags.contains(&tag)) {
             return Err(Refusal::Replayed);
         }
         if self.entries >= self.limits.capacity {
             return Err(Refusal::Full);
         }
-        self.slices.entry(slice_of(sent)).or_default().insert(tag);
+        if self.held_by(key.owner()) >= self.limits.share {
+            return Err(Refusal::Share);
+        }
+        let slice = self.slices.entry(slice_of(sent)).or_default();
+        slice.tags.insert(tag);
+        let held = slice.owners.entry(key.owner()).or_default();
+        *held = held.saturating_add(1);
         self.entries = self.entries.saturating_add(1);
         Ok(())
+    }
+
+    /// Requests of one secret that are remembered: over the slices of the window, some 25 of them.
+    fn held_by(&self, owner: Owner) -> usize {
+        let held = self.slices.values().filter_map(|slice| slice.owners.get(&owner));
+        held.fold(0, |sum, held| sum.saturating_add(usize::try_from(*held).unwrap_or(usize::MAX)))
     }
 
     /// Requests remembered.
@@ -95,7 +125,7 @@ impl ReplayMemory {
         let kept = self.slices.split_off(&slice_of(now.minus(self.limits.past)));
         let dropped = std::mem::replace(&mut self.slices, kept);
         for (index, slice) in dropped {
-            self.entries = self.entries.saturating_sub(slice.len());
+            self.entries = self.entries.saturating_sub(slice.tags.len());
             let end = UnixMillis(index.saturating_add(1).saturating_mul(SLICE));
             self.floor = self.floor.max(end);
         }
@@ -113,8 +143,12 @@ impl ReplayMemory {
     #[cfg(test)]
     pub(super) fn capacity_in_bytes(&self) -> usize {
         // hashbrown: 7/8 of the places are usable; one control byte each.
-        let places = |slice: &Slice| (slice.capacity() * 8).div_ceil(7);
-        self.slices.values().map(|slice| places(slice) * (size_of::<Tag>() + 1)).sum()
+        let places = |capacity: usize| (capacity * 8).div_ceil(7);
+        let bytes = |slice: &Slice| {
+            places(slice.tags.capacity()) * (size_of::<Tag>() + 1)
+                + places(slice.owners.capacity()) * (size_of::<(Owner, u32)>() + 1)
+        };
+        self.slices.values().map(bytes).sum()
     }
 }
 

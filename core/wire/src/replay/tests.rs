@@ -22,7 +22,7 @@ fn at(millis: u64) -> UnixMillis {
 
 /// A memory of a worker that has been up for longer than the window.
 fn settled(capacity: usize) -> ReplayMemory {
-    let limits = ReplayLimits { capacity, ..ReplayLimits::default() };
+    let limits = ReplayLimits { capacity, share: capacity, ..ReplayLimits::default() };
     ReplayMemory::begin(limits, UnixMillis(START - WINDOW), [1; 16])
 }
 
@@ -64,6 +64,26 @@ fn nothing_is_evicted_when_full() {
     assert_eq!(memory.claim(&key(3), at(130_000), at(129_999)), Err(Refusal::Full));
     assert_eq!(memory.claim(&key(3), at(130_000), at(130_000)), Ok(()));
     assert_eq!(memory.len(), 1);
+}
+
+#[test]
+fn a_secret_has_a_share() {
+    let limits = ReplayLimits { share: 2, ..ReplayLimits::with_capacity(4) };
+    let mut memory = ReplayMemory::begin(limits, UnixMillis(START - WINDOW), [1; 16]);
+    let of = |secret: &str, n: u8| {
+        ReplayKey::new(&SecretId::parse(secret).unwrap(), &RequestId::from_bytes([n; 16]))
+    };
+    // Over slices: the share is one of the whole window.
+    memory.claim(&of("one", 1), at(0), at(0)).unwrap();
+    memory.claim(&of("one", 2), at(60_000), at(0)).unwrap();
+    assert_eq!(memory.claim(&of("one", 3), at(0), at(0)), Err(Refusal::Share));
+    assert_eq!(memory.claim(&of("one", 1), at(0), at(0)), Err(Refusal::Replayed), "told from a lack of room");
+    memory.claim(&of("two", 3), at(0), at(0)).unwrap();
+    memory.claim(&of("two", 4), at(0), at(0)).unwrap();
+    assert_eq!(memory.claim(&of("three", 5), at(0), at(0)), Err(Refusal::Full));
+    // What has left the window counts no more.
+    assert_eq!(memory.claim(&of("one", 3), at(130_000), at(130_000)), Ok(()));
+    assert_eq!(memory.claim(&of("one", 4), at(130_000), at(130_000)), Err(Refusal::Share));
 }
 
 #[test]
@@ -205,7 +225,7 @@ proptest! {
     #[test]
     fn nothing_runs_twice(actions in proptest::collection::vec(action(true), 1..150)) {
         let mut now = at(0);
-        let limits = ReplayLimits { capacity: 8, ..ReplayLimits::default() };
+        let limits = ReplayLimits { capacity: 8, share: 8, ..ReplayLimits::default() };
         let mut memory = ReplayMemory::begin(limits, UnixMillis(START - WINDOW), [1; 16]);
         let (mut dated, mut ran) = (BTreeMap::new(), std::collections::BTreeSet::new());
         for action in actions {

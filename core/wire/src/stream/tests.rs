@@ -23,6 +23,7 @@ fn head(padding: Padding, receipt: bool) -> RequestHead {
         method: "POST".into(),
         path: "/v1/chat/completions".into(),
         content_type: Some("application/json".into()),
+        accept: None,
         model: Some("m".into()),
         stream: true,
         max_tokens: Some(5),

@@ -1,4 +1,4 @@
-//! `POST /v1/claims`: `{"key": base64, "sent": milliseconds}` → 204, or 409 or 503 with
+//! `POST /v1/claims`: `{"key": base64, "owner": base64, "sent": milliseconds}` → 204, or 409, 429 or 503 with
 //! `{"reason", "time", "not_before"}`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -30,6 +30,9 @@ pub enum ClaimMessageError {
     /// The key is not 32 bytes in base64.
     #[error("the key is not 32 bytes in base64")]
     Key,
+    /// The owner's mark is not 8 bytes in base64.
+    #[error("the owner is not 8 bytes in base64")]
+    Owner,
     /// A reason without what belongs to it.
     #[error("the refusal is incomplete")]
     Refusal,
@@ -39,6 +42,7 @@ pub enum ClaimMessageError {
 #[serde(deny_unknown_fields)]
 struct WireClaim {
     key: String,
+    owner: String,
     sent: u64,
 }
 
@@ -58,6 +62,7 @@ enum Reason {
     TooOld,
     FromFuture,
     BeforeStart,
+    Share,
     Full,
 }
 
@@ -68,8 +73,10 @@ impl ClaimMessage {
     /// JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let wire = WireClaim { key: STANDARD.encode(self.key.as_bytes()), sent: self.sent.0 };
-        serde_json::to_string(&wire).expect("a string and a number serialise")
+        let (key, owner) = (self.key.as_bytes(), self.key.owner());
+        let (key, owner) = (STANDARD.encode(key), STANDARD.encode(owner.as_bytes()));
+        let wire = WireClaim { key, owner, sent: self.sent.0 };
+        serde_json::to_string(&wire).expect("strings and a number serialise")
     }
 
     /// Parses JSON.
@@ -77,9 +84,12 @@ impl ClaimMessage {
     /// # Errors
     /// [`ClaimMessageError`].
     pub fn parse(json: &[u8]) -> Result<Self, ClaimMessageError> {
-        let WireClaim { key, sent } = serde_json::from_slice(json).map_err(|_| ClaimMessageError::Json)?;
+        let WireClaim { key, owner, sent } =
+            serde_json::from_slice(json).map_err(|_| ClaimMessageError::Json)?;
         let key = STANDARD.decode(key).ok().and_then(|key| key.try_into().ok());
-        let key = ReplayKey::from_bytes(key.ok_or(ClaimMessageError::Key)?);
+        let owner = STANDARD.decode(owner).ok().and_then(|owner| owner.try_into().ok());
+        let key =
+            ReplayKey::from_bytes(key.ok_or(ClaimMessageError::Key)?, owner.ok_or(ClaimMessageError::Owner)?);
         Ok(Self { key, sent: UnixMillis(sent) })
     }
 }
@@ -93,6 +103,7 @@ impl RefusalMessage {
     pub fn to_json(&self, now: UnixMillis) -> String {
         let (reason, time, not_before) = match self.0 {
             Refusal::Replayed => (Reason::Replayed, now, None),
+            Refusal::Share => (Reason::Share, now, None),
             Refusal::Full => (Reason::Full, now, None),
             Refusal::TooOld { server_time } => (Reason::TooOld, server_time, None),
             Refusal::FromFuture { server_time } => (Reason::FromFuture, server_time, None),
@@ -114,6 +125,7 @@ impl RefusalMessage {
         let server_time = UnixMillis(time);
         Ok(Self(match (reason, not_before) {
             (Reason::Replayed, None) => Refusal::Replayed,
+            (Reason::Share, None) => Refusal::Share,
             (Reason::Full, None) => Refusal::Full,
             (Reason::TooOld, None) => Refusal::TooOld { server_time },
             (Reason::FromFuture, None) => Refusal::FromFuture { server_time },

@@ -39,6 +39,7 @@ fn messages() {
     let (server_time, not_before) = (UnixMillis(u64::MAX), UnixMillis(u64::MAX));
     for refusal in [
         Refusal::Replayed,
+        Refusal::Share,
         Refusal::Full,
         Refusal::TooOld { server_time },
         Refusal::FromFuture { server_time },
@@ -49,10 +50,15 @@ fn messages() {
         assert_eq!(RefusalMessage::parse(json.as_bytes()), Ok(RefusalMessage(refusal)));
     }
     for (wrong, error) in [
-        (r#"{"key":"AA==","sent":1}"#, ClaimMessageError::Key),
-        (r#"{"key":"%","sent":1}"#, ClaimMessageError::Key),
-        (r#"{"key":"AA==","sent":-1}"#, ClaimMessageError::Json),
-        (r#"{"key":"AA==","sent":1,"x":1}"#, ClaimMessageError::Json),
+        (r#"{"key":"AA==","owner":"AAAAAAAAAAA=","sent":1}"#, ClaimMessageError::Key),
+        (r#"{"key":"%","owner":"AAAAAAAAAAA=","sent":1}"#, ClaimMessageError::Key),
+        (
+            r#"{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","owner":"AA==","sent":1}"#,
+            ClaimMessageError::Owner,
+        ),
+        (r#"{"key":"AA==","sent":1}"#, ClaimMessageError::Json),
+        (r#"{"key":"AA==","owner":"","sent":-1}"#, ClaimMessageError::Json),
+        (r#"{"key":"AA==","owner":"","sent":1,"x":1}"#, ClaimMessageError::Json),
         ("", ClaimMessageError::Json),
     ] {
         assert_eq!(ClaimMessage::parse(wrong.as_bytes()), Err(error), "{wrong}");

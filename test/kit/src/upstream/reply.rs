@@ -83,6 +83,13 @@ impl Reply {
         reply
     }
 
+    /// The same, of another content type.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: &str) -> Self {
+        self.headers = vec![("content-type".into(), content_type.into())];
+        self
+    }
+
     /// Never answers, not even with a status.
     #[must_use]
     pub fn stall() -> Self {

@@ -1,7 +1,7 @@
 //! `privatemode receipt reconcile`: what the gateway billed, held against what workers signed.
 //!
 //! The export is one JSON object per line: `{"request_id": HEX, "model": TEXT, "usage": {"prompt_tokens": N,
-//! "completion_tokens": N, "total_tokens": N, "cached_tokens": N, "audio_seconds": N}}`; absent figures are 0, members of
+//! "completion_tokens": N, "total_tokens": N, "cached_tokens": N, "audio_seconds": N, "audio_bytes": N}}`; absent figures are 0, members of
 //! other names are ignored. The request ID is that of the sealed head, as receipts name it. Receipts that do not verify count
 //! for nothing, and are listed.
 
@@ -39,6 +39,7 @@ struct Figures {
     total_tokens: u64,
     cached_tokens: u64,
     audio_seconds: u64,
+    audio_bytes: u64,
 }
 
 /// One difference.
@@ -159,20 +160,28 @@ fn compare(billed: &[Billed], receipts: &Receipts) -> Vec<Difference> {
 }
 
 impl Figures {
-    fn beside(self, other: Figures) -> [(&'static str, u64, u64); 5] {
+    fn beside(self, other: Figures) -> [(&'static str, u64, u64); 6] {
         [
             ("prompt tokens", self.prompt_tokens, other.prompt_tokens),
             ("completion tokens", self.completion_tokens, other.completion_tokens),
             ("total tokens", self.total_tokens, other.total_tokens),
             ("cached tokens", self.cached_tokens, other.cached_tokens),
             ("audio seconds", self.audio_seconds, other.audio_seconds),
+            ("audio bytes", self.audio_bytes, other.audio_bytes),
         ]
     }
 }
 
 impl From<Usage> for Figures {
     fn from(usage: Usage) -> Figures {
-        let Usage { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds } = usage;
-        Figures { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds }
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            cached_tokens,
+            audio_seconds,
+            audio_bytes,
+        } = usage;
+        Figures { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds, audio_bytes }
     }
 }

@@ -30,12 +30,13 @@ pub(super) fn describe(receipt: &Receipt) -> String {
     let hex = |digest: Option<[u8; 32]>| digest.map_or("not measured".to_owned(), hex::encode);
     let usage = receipt.usage.map_or("none".to_owned(), |usage| {
         format!(
-            "{} prompt ({} cached) + {} completion = {} tokens, {} s of audio",
+            "{} prompt ({} cached) + {} completion = {} tokens, {} s ({} bytes) of audio",
             usage.prompt_tokens,
             usage.cached_tokens,
             usage.completion_tokens,
             usage.total_tokens,
-            usage.audio_seconds
+            usage.audio_seconds,
+            usage.audio_bytes
         )
     });
     let list =

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use privatemode_service::{BoxBody, Limits, Shutdown, body, listen, serve};
+use privatemode_wire::header::CANCEL_PATH;
 use privatemode_wire::stream::outer;
 use tokio::sync::{Notify, mpsc};
 
@@ -77,6 +78,7 @@ impl Stub {
         let test = request.headers().get("x-test").map(|value| value.to_str().unwrap().to_owned());
         match (request.uri().path(), test.as_deref()) {
             ("/v1/models", _) => return json(self.models.clone()),
+            (CANCEL_PATH, _) => return self.cancel(request.headers()),
             ("/attest", _) => return json(self.attestation.lock().unwrap().clone()),
             // Closes the connection without an answer, after having begun to read.
             (_, Some("break")) => panic!("asked to break the connection"),
@@ -106,6 +108,20 @@ impl Stub {
                 response
             }
         }
+    }
+
+    /// Ends the running answer, as a worker does, if it is to the request that is named.
+    fn cancel(&self, headers: &HeaderMap) -> Response<BoxBody> {
+        let seen = self.seen.lock().unwrap();
+        let is_known =
+            seen.iter().any(|seen| seen.headers.get("x-request-id") == headers.get("x-request-id"));
+        let mut response = json("{}".to_owned());
+        if is_known {
+            self.events.send("end").unwrap();
+        } else {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        response
     }
 
     /// As [`sealed`]; the trailer comes when it is fed the end.

@@ -1,4 +1,4 @@
-use privatemode_wire::multipart::Form as WholeForm;
+use privatemode_wire::{admit::StatedError, multipart::Form as WholeForm};
 
 use super::*;
 
@@ -120,7 +120,7 @@ fn fields_that_two_readers_could_read_differently_are_refused() {
     }
     for odd in ["yes", "on", "2", " true"] {
         let form = [&field("stream", odd), end].concat();
-        assert_eq!(pass(&form, false, 64), Err(AdmitError::Stream), "{odd}");
+        assert_eq!(pass(&form, false, 64), Err(AdmitError::Stated(StatedError::FormStream)), "{odd}");
     }
 }
 

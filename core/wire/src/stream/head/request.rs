@@ -14,6 +14,8 @@ pub struct RequestHead {
     pub path: String,
     /// Of the plaintext body.
     pub content_type: Option<String>,
+    /// The caller's `Accept`: some engines choose the answer's form by it.
+    pub accept: Option<String>,
     /// The body's model.
     pub model: Option<String>,
     /// Whether the answer is to be streamed.
@@ -43,6 +45,8 @@ pub struct RequestHead {
 #[serde(deny_unknown_fields)]
 struct Wire {
     #[serde(skip_serializing_if = "Option::is_none")]
+    accept: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
     manifest: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,12 +72,15 @@ struct Wire {
 impl RequestHead {
     /// Longest head, in bytes of JSON.
     pub const MAX_LENGTH: usize = MAX_HEAD;
+    /// Longest `Accept`, in bytes.
+    pub const MAX_ACCEPT: usize = 512;
 
     /// Canonical JSON. Says nothing that [`RequestHead::parse`] refuses.
     pub fn to_json(&self) -> Result<String, HeadError> {
         self.check()?;
         let head = self.clone();
         Ok(to_canonical(&Wire {
+            accept: head.accept,
             content_type: head.content_type,
             manifest: hex::encode(head.manifest.0),
             max_tokens: head.max_tokens,
@@ -102,6 +109,7 @@ impl RequestHead {
             method: wire.method,
             path: wire.path,
             content_type: wire.content_type,
+            accept: wire.accept,
             model: wire.model,
             stream: wire.stream,
             max_tokens: wire.max_tokens,
@@ -127,6 +135,7 @@ impl RequestHead {
         }
         printable(&self.path, 2048, "path")?;
         let optional = [
+            (&self.accept, RequestHead::MAX_ACCEPT, "accept"),
             (&self.content_type, 256, "content_type"),
             (&self.model, 256, "model"),
             (&self.ocsp_policy, 256, "ocsp_policy"),

@@ -21,7 +21,7 @@ pub struct ResponseHead {
     pub request_id: RequestId,
     /// Further headers for the caller, by lower-case name.
     pub headers: BTreeMap<String, String>,
-    /// Why the request was not run: only with status 409 or 503.
+    /// Why the request was not run: only with status 409, 429 or 503.
     pub refusal: Option<Refusal>,
 }
 
@@ -61,6 +61,7 @@ enum Code {
     FromFuture,
     Full,
     Replayed,
+    Share,
     TooOld,
 }
 
@@ -89,7 +90,7 @@ impl ResponseHead {
             Refusal::BeforeStart { server_time, not_before } => {
                 Some(ClockSkew { server_time, send_as: server_time.max(not_before) })
             }
-            Refusal::Replayed | Refusal::Full => None,
+            Refusal::Replayed | Refusal::Share | Refusal::Full => None,
         }
     }
 
@@ -99,6 +100,7 @@ impl ResponseHead {
         let (refusal, server, not_before) = match self.refusal {
             None => (None, None, None),
             Some(Refusal::Replayed) => (Some(Code::Replayed), None, None),
+            Some(Refusal::Share) => (Some(Code::Share), None, None),
             Some(Refusal::Full) => (Some(Code::Full), None, None),
             Some(Refusal::TooOld { server_time }) => (Some(Code::TooOld), Some(server_time), None),
             Some(Refusal::FromFuture { server_time }) => (Some(Code::FromFuture), Some(server_time), None),
@@ -162,6 +164,7 @@ impl Wire {
         {
             (None, None, None) => return Ok(None),
             (Some(Code::Replayed), None, None) => Refusal::Replayed,
+            (Some(Code::Share), None, None) => Refusal::Share,
             (Some(Code::Full), None, None) => Refusal::Full,
             (Some(Code::TooOld), Some(server_time), None) => Refusal::TooOld { server_time },
             (Some(Code::FromFuture), Some(server_time), None) => Refusal::FromFuture { server_time },

@@ -7,6 +7,7 @@ fn request() -> RequestHead {
         method: "POST".into(),
         path: "/v1/completions?a=b".into(),
         content_type: None,
+        accept: Some("text/event-stream".into()),
         model: Some("m".into()),
         stream: false,
         max_tokens: Some(5),
@@ -90,6 +91,7 @@ fn refusals() {
     };
     let corrected = |send_as| Some(ClockSkew { server_time, send_as: UnixMillis(send_as) });
     assert_eq!(skew(Refusal::Replayed), (409, None));
+    assert_eq!(skew(Refusal::Share), (429, None));
     assert_eq!(skew(Refusal::Full), (503, None));
     assert_eq!(skew(Refusal::TooOld { server_time }), (409, corrected(7)));
     assert_eq!(skew(Refusal::FromFuture { server_time }), (409, corrected(7)));

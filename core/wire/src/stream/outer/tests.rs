@@ -52,7 +52,7 @@ fn usage_headers() {
         completion_tokens: 9,
         total_tokens: 16,
         cached_tokens: 4,
-        audio_seconds: 0,
+        ..Usage::default()
     };
     let text =
         r#"{"audio_seconds":0,"cached_tokens":4,"completion_tokens":9,"prompt_tokens":7,"total_tokens":16}"#;
@@ -62,5 +62,10 @@ fn usage_headers() {
     assert_eq!(error(&text.replace(",\"t", ", \"t")), CanonicalError::NotCanonical);
     assert!(matches!(error(&text.replace("\"prompt_tokens\":7,", "")), CanonicalError::Json { .. }));
     assert!(matches!(error(&text.replace('}', ",\"x\":1}")), CanonicalError::Json { .. }));
+    // One spelling for none, too.
+    let audio = r#"{"audio_bytes":1,"#.to_owned() + &text[1..];
+    assert_eq!(parse_usage(&audio), Ok(Usage { audio_bytes: 1, ..usage }));
+    assert_eq!(usage_header(Usage { audio_bytes: 1, ..usage }), audio);
+    assert_eq!(error(&audio.replace("bytes\":1", "bytes\":0")), CanonicalError::NotCanonical);
     assert_eq!(error(&" ".repeat(513)), CanonicalError::TooLong { length: 513, max: 512 });
 }

@@ -19,6 +19,8 @@ pub struct UsageHeaderError(#[source] pub CanonicalError);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WireUsage {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    audio_bytes: u64,
     audio_seconds: u64,
     cached_tokens: u64,
     completion_tokens: u64,
@@ -28,17 +30,42 @@ pub(crate) struct WireUsage {
 
 impl From<Usage> for WireUsage {
     fn from(usage: Usage) -> WireUsage {
-        let Usage { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds } = usage;
-        WireUsage { audio_seconds, cached_tokens, completion_tokens, prompt_tokens, total_tokens }
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            cached_tokens,
+            audio_seconds,
+            audio_bytes,
+        } = usage;
+        WireUsage {
+            audio_bytes,
+            audio_seconds,
+            cached_tokens,
+            completion_tokens,
+            prompt_tokens,
+            total_tokens,
+        }
     }
 }
 
 impl From<WireUsage> for Usage {
     fn from(usage: WireUsage) -> Usage {
-        let WireUsage { audio_seconds, cached_tokens, completion_tokens, prompt_tokens, total_tokens } =
-            usage;
-        Usage { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds }
+        let WireUsage {
+            audio_bytes,
+            audio_seconds,
+            cached_tokens,
+            completion_tokens,
+            prompt_tokens,
+            total_tokens,
+        } = usage;
+        Usage { prompt_tokens, completion_tokens, total_tokens, cached_tokens, audio_seconds, audio_bytes }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The header's value.

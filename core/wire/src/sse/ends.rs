@@ -1,20 +1,29 @@
-//! Where events of a stream end, so that each leaves at once. Holds no byte of them.
+//! Where events of a stream end, so that each leaves at once. Holds no byte of them, and looks at each once.
 
 /// Follows the lines of an event stream: an event ends behind a blank line, with any of the three line ends.
-pub(super) struct EventEnds {
+#[derive(Debug)]
+pub struct EventEnds {
     /// Nothing of the present line has come.
     blank: bool,
     /// The last byte was a CR, to which a LF behind it belongs; and whether an event ended there.
     cr: Option<bool>,
 }
 
+impl Default for EventEnds {
+    fn default() -> EventEnds {
+        EventEnds::new()
+    }
+}
+
 impl EventEnds {
-    pub(super) fn new() -> Self {
-        Self { blank: true, cr: None }
+    /// At the beginning of a stream.
+    pub fn new() -> EventEnds {
+        EventEnds { blank: true, cr: None }
     }
 
-    /// Takes the next bytes; `Some` is the length of their part that ends with the last event's end.
-    pub(super) fn push(&mut self, chunk: &[u8]) -> Option<usize> {
+    /// Takes the next bytes; `Some` is the length of their part that ends with the last event's end. A CR at the end of
+    /// `chunk` counts as a line end; a LF that follows in the next one belongs to it, and is an end of length 1 there.
+    pub fn push(&mut self, chunk: &[u8]) -> Option<usize> {
         let (mut last, mut at) = (None, 0);
         if let (Some(ended), Some(b'\n')) = (self.cr, chunk.first()) {
             last = ended.then_some(1);
@@ -24,7 +33,7 @@ impl EventEnds {
             self.cr = None;
         }
         while let Some(rest) = chunk.get(at..).filter(|rest| !rest.is_empty()) {
-            let Some(end) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) else {
+            let Some(end) = memchr::memchr2(b'\n', b'\r', rest) else {
                 self.blank = false;
                 break;
             };
