@@ -36,8 +36,9 @@ pub(crate) const FLUSH: Duration = Duration::from_millis(50);
 const MAX_PLAIN: usize = 1 << 20;
 
 /// What of an answer's head reaches the caller. Anything else could be an order to the caller's client: `Location` would send
-/// the prompt in clear text to wherever a gateway likes, and most clients follow it.
-const PASSED: [HeaderName; 3] = [names::CONTENT_TYPE, names::CACHE_CONTROL, names::RETRY_AFTER];
+/// the prompt in clear text to wherever a gateway likes, and most clients follow it. `Retry-After` can put a client to sleep:
+/// it passes with an error of whoever wrote it, and from under the seal.
+const PASSED: [HeaderName; 2] = [names::CONTENT_TYPE, names::RETRY_AFTER];
 const PASSED_TEXT: [&str; 2] = [header::REQUEST_ID, "request-id"];
 const PASSED_PREFIXES: [&str; 2] = ["x-ratelimit-", "anthropic-ratelimit-"];
 
@@ -79,10 +80,13 @@ pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
 
 /// What the sealed head adds to the outer headers, or puts in their place.
 pub(crate) fn pass_sealed_headers(head: &ResponseHead, headers: &mut HeaderMap) {
+    // The outer ones speak of the seal, or are anybody's.
+    headers.remove(names::CONTENT_TYPE);
+    headers.remove(names::RETRY_AFTER);
     let text = |value: &str| HeaderValue::from_str(value).ok();
     let sealed = head.headers.iter().filter_map(|(name, value)| Some((name.parse().ok()?, text(value)?)));
     headers.extend(pass_headers(&sealed.collect()));
-    headers.remove(names::CONTENT_TYPE); // the outer one speaks of the seal
+    headers.remove(names::CONTENT_TYPE); // it has a member of its own
     if let Some(content_type) = head.content_type.as_deref().and_then(text) {
         headers.insert(names::CONTENT_TYPE, harmless(content_type));
     }
@@ -99,6 +103,9 @@ pub(crate) async fn open(
     let mut response = Response::new(());
     *response.status_mut() = check_status(status)?;
     *response.headers_mut() = pass_headers(&headers);
+    if !is_error(status) {
+        response.headers_mut().remove(names::RETRY_AFTER);
+    }
     if is_plain(&headers) {
         // Anybody on the way can write this header: it may explain a refusal, never give an answer.
         if !is_error(status) {
@@ -172,7 +179,8 @@ async fn whole(body: AnswerBody, max: usize) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// The part of an answer's head that reaches the caller, with a content type that no browser runs.
+/// The part of an answer's head that reaches the caller, with a content type that no browser runs. Whatever a gateway says,
+/// nobody keeps an answer.
 pub(crate) fn pass_headers(headers: &HeaderMap) -> HeaderMap {
     let passes = |name: &HeaderName| {
         PASSED.contains(name)
@@ -184,6 +192,7 @@ pub(crate) fn pass_headers(headers: &HeaderMap) -> HeaderMap {
     if let Some(content_type) = kept.remove(names::CONTENT_TYPE) {
         kept.insert(names::CONTENT_TYPE, harmless(content_type));
     }
+    kept.insert(names::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     kept
 }
 
@@ -296,6 +305,7 @@ mod tests {
             ("content-type", "application/json"),
             ("x-request-id", "0190"),
             ("retry-after", "3"),
+            ("cache-control", "public, max-age=31536000"),
             ("privatemode-encrypted", "false"),
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -303,10 +313,30 @@ mod tests {
         let passed = pass_headers(&headers);
         let mut names: Vec<_> = passed.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "x-request-id"]);
+        let expected =
+            ["cache-control", "content-type", "retry-after", "x-ratelimit-remaining-tokens", "x-request-id"];
+        assert_eq!(names, expected);
+        assert_eq!(passed["cache-control"], "no-store");
         assert_eq!(passed["content-type"], "application/json");
         headers.insert("content-type", HeaderValue::from_static("text/html"));
         assert_eq!(pass_headers(&headers)["content-type"], "text/plain; charset=utf-8");
+    }
+
+    /// Around a sealed answer, the gateway can neither make a client keep it nor put the client to sleep.
+    #[test]
+    fn what_stands_outside_a_seal_orders_nobody() {
+        let outer = [("content-type", "text/html"), ("retry-after", "86400"), ("cache-control", "public")];
+        let outer =
+            outer.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let mut headers = pass_headers(&HeaderMap::from_iter(outer));
+        let id = privatemode_wire::stream::RequestId::from_bytes([1; 16]);
+        let mut head = ResponseHead::new(200, None, id);
+        pass_sealed_headers(&head, &mut headers);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!((names, &headers["cache-control"]), (vec!["cache-control"], &"no-store".parse().unwrap()));
+        head.headers.insert("retry-after".into(), "3".into());
+        pass_sealed_headers(&head, &mut headers);
+        assert_eq!(headers["retry-after"], "3");
     }
 
     #[test]

@@ -27,6 +27,18 @@ async fn text(world: &World, body: &str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
+async fn the_callers_accept_is_under_the_seal() {
+    let world = world(&[]).await;
+    let send =
+        |accept: &'static str| world.tool.post(world.url(CHAT)).header("accept", accept).body(PROMPT).send();
+    send("multipart/mixed").await.unwrap();
+    let long: &'static str = Box::leak("a/b,".repeat(200).into_boxed_str());
+    send(long).await.unwrap();
+    let accepts: Vec<_> = world.gateway.heads().into_iter().map(|head| head.accept).collect();
+    assert_eq!(accepts, [Some("multipart/mixed".to_owned()), None], "one that does not fit is not passed on");
+}
+
+#[tokio::test]
 async fn a_request_arrives_whole_and_the_gateway_sees_only_what_it_needs() {
     let world = world(&[]).await;
     let body = r#" {"model":"demo","max_tokens":5,"messages":[{"role":"user","content":"CANARY \u00fc"}], "big":1e400} "#;
@@ -56,15 +68,19 @@ async fn a_request_arrives_whole_and_the_gateway_sees_only_what_it_needs() {
 #[tokio::test]
 async fn only_harmless_headers_reach_the_caller() {
     let world = world(&[]).await;
-    world.gateway.seals(Sealed {
-        content_type: "text/html",
-        body: vec![b"<script>".to_vec()],
-        ..Sealed::default()
-    });
+    world.gateway.seals(
+        Sealed { content_type: "text/html", body: vec![b"<script>".to_vec()], ..Sealed::default() }.changed(
+            |_, headers, _| {
+                headers.insert("cache-control", "public, max-age=31536000".parse().unwrap());
+                headers.insert("retry-after", "86400".parse().unwrap());
+            },
+        ),
+    );
     let response = world.tool.post(world.url(CHAT)).body(PROMPT).send().await.unwrap();
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
     assert_eq!(response.headers()["x-request-id"], "gateway-1");
     assert_eq!(response.headers()["retry-after"], "3", "from under the seal");
+    assert_eq!(response.headers()["cache-control"], "no-store");
     for absent in ["set-cookie", "location", outer::RESPONSE_HEADER, outer::RECEIPT] {
         assert!(!response.headers().contains_key(absent), "{absent}");
     }
