@@ -111,7 +111,7 @@ def request_head(r, mode, receipt, model, stream=False):
     }
     if stream:
         head |= {"max_tokens": 512, "n": 1, "shard_key": r.take(8).hex() + "-aB+/",
-                 "ocsp_policy": "rules=allow-good; revocation-time-not-before=1760000000"}
+                 "ocsp_policy": "rules=allow-good; revocation-time-not-before=1760000000", "accept": "text/event-stream"}
     return head
 
 
@@ -132,6 +132,8 @@ def exchange(r, mode, receipt, body, deltas, status=200):
     if status == 409:
         response_head |= {"refusal": "before_start", "server_ms": head["sent_ms"] + 5, "not_before_ms": head["sent_ms"] + 120_000}
     usage = {"prompt_tokens": 11, "completion_tokens": len(deltas), "total_tokens": 11 + len(deltas), "cached_tokens": 0, "audio_seconds": 0}
+    if len(deltas) > 1:  # a figure that stands only where there is something to count
+        usage |= {"audio_bytes": 1 + sum(map(len, deltas))}
     trailer = {"v": 1, "outcome": "complete", "usage": usage}
     sealer = Sealer(response_key, r)
     sealed_body = b""
@@ -181,6 +183,7 @@ def malformed_heads(r):
     out["method"] = change(method="post")
     out["path"] = change(path="v1")
     out["model"] = change(model="a\nb")
+    out["accept"] = change(accept="a/b\r\nx: y")
     out["request_id_short"] = change(request_id="00" * 15)
     out["request_id_case"] = change(request_id="AB" * 16)
     out["manifest"] = change(manifest="xx" * 32)

@@ -77,7 +77,7 @@ pub struct KeyUsage {
     pub key_id: KeyId,
     /// The model as the worker names it.
     pub model: String,
-    /// Requests answered by a worker, whatever their status.
+    /// Requests answered by a worker, whatever their status, and those that were given up while one was at work.
     pub requests: u64,
     /// Tokens read.
     pub prompt_tokens: u64,

@@ -18,6 +18,7 @@ use crate::catalogue::no_worker;
 use crate::exchange::{Download, Exchange};
 use crate::gateway::{Answer, Parts};
 use crate::headers;
+use crate::ledger::Amounts;
 use crate::meter::Meter;
 use crate::upload::Upload;
 use crate::workers::{Lease, NoWorker, affinity};
@@ -71,6 +72,9 @@ where
         // The usage comes behind the body, where nothing inside the seal has to be read for it.
         head.headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
     }
+
+    // Whoever leaves before an answer began is known to have asked, and nothing more.
+    record.amounts = Some(Amounts { requests: 1, ..Amounts::default() });
 
     let upload = Upload::new(body, max);
     let (answer, lease) = match attempt(parts, &lease, &head, &upload).await {

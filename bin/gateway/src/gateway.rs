@@ -99,6 +99,7 @@ impl Gateway {
         mark_own(response.headers_mut(), &id);
         if let Some(mut exchange) = exchange {
             exchange.status = Some(response.status());
+            exchange.amounts = None; // no worker answered it
             exchange.outcome = Outcome::Done;
         }
         response

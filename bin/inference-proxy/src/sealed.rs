@@ -18,6 +18,7 @@
 //! has the whole.
 
 mod answer;
+mod cost;
 mod denial;
 mod fields;
 mod form;

@@ -542,3 +542,24 @@ async fn a_caller_that_leaves_a_sealed_answer_in_the_middle_is_billed() {
     }
     assert!(harness.registry.render().contains("outcome=\"client_left\""));
 }
+
+#[tokio::test]
+async fn a_caller_that_leaves_before_an_answer_has_made_a_request() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let request = sealed(&harness, CHAT)
+        .header("privatemode-target-model", "demo")
+        .header("x-test", "hang")
+        .body(body::full("sealed"))
+        .unwrap();
+    let gateway = Gateway(Arc::clone(&harness.parts));
+    let asking = tokio::spawn(async move { gateway.handle(request).await });
+    while stub.seen.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    harness.parts.ledger.flush().await.unwrap();
+    let usage = harness.accounts.usage().await.unwrap();
+    assert_eq!((usage[0].requests, usage[0].prompt_tokens), (1, 0));
+}

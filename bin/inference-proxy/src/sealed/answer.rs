@@ -31,12 +31,12 @@ use privatemode_wire::{
         Outcome, Responder, ResponseHead, ResponseWriter, Trailer, WriteError,
         outer::{CONTENT_TYPE, RESPONSE_HEADER, USAGE, usage_header},
     },
-    usage::{DocumentUsage, StreamUsage, Usage},
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use super::{
     Exchange,
+    cost::Count,
     denial::Denial,
     receipts::{Begun, Draft},
     upload,
@@ -135,78 +135,8 @@ fn ticker(period: Duration) -> Interval {
     ticker
 }
 
-fn is_kind(content_type: &str, kind: &str) -> bool {
+pub(super) fn is_kind(content_type: &str, kind: &str) -> bool {
     content_type.split(';').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(kind))
-}
-
-/// Reads the cost from the plaintext as it passes.
-struct Count {
-    known: Known,
-    found: Found,
-}
-
-enum Found {
-    Events(StreamUsage),
-    Document(DocumentUsage),
-    /// Nothing to count.
-    Nothing,
-    /// Nothing to count any more: what was found before still counts, at the end and for an answer that is given up.
-    Before(Option<Usage>, Usage),
-}
-
-impl Count {
-    fn of(content_type: &str, known: Known) -> Self {
-        let found = if is_kind(content_type, "text/event-stream") {
-            Found::Events(StreamUsage::counting())
-        } else if is_kind(content_type, "application/json") {
-            Found::Document(DocumentUsage::default())
-        } else {
-            Found::Nothing
-        };
-        Self { known, found }
-    }
-
-    fn push(&mut self, chunk: &[u8]) {
-        match &mut self.found {
-            Found::Events(events) => {
-                if events.push(chunk).is_err() {
-                    tracing::warn!("an event of a stream is too large to be metered");
-                    self.found = Found::Before(events.usage(), events.so_far(self.known.prompt_tokens));
-                }
-            }
-            Found::Document(document) => document.push(chunk),
-            Found::Nothing | Found::Before(..) => {}
-        }
-    }
-
-    /// What the engine reported, and what is known without it.
-    fn usage(&self) -> Option<Usage> {
-        self.with_audio(match &self.found {
-            Found::Events(events) => events.usage(),
-            Found::Document(document) => document.usage(),
-            Found::Nothing => None,
-            Found::Before(usage, _) => *usage,
-        })
-    }
-
-    /// The same of an answer that is given up here.
-    fn so_far(&self) -> Option<Usage> {
-        match &self.found {
-            Found::Events(events) => self.with_audio(Some(events.so_far(self.known.prompt_tokens))),
-            Found::Before(_, so_far) => self.with_audio(Some(*so_far)),
-            Found::Document(_) | Found::Nothing => self.usage(),
-        }
-    }
-
-    /// Text and subtitles say nothing of their cost: audio is billed by its size.
-    fn with_audio(&self, usage: Option<Usage>) -> Option<Usage> {
-        let audio = Usage { audio_bytes: self.known.audio_bytes, ..Usage::default() };
-        let audio = (audio != Usage::default()).then_some(audio);
-        match (usage, audio) {
-            (Some(usage), Some(audio)) => Some(usage.merge(audio)),
-            (usage, audio) => usage.or(audio),
-        }
-    }
 }
 
 /// A sealed response's body, with its HTTP trailer.
@@ -283,7 +213,7 @@ impl SealedAnswer {
             return self.finish(outcome); // nobody is left to see the cadence
         }
         self.cancelled.increment();
-        if matches!(self.count.found, Found::Document(_)) {
+        if self.count.is_document() {
             self.outcome = Outcome::Cancelled;
             self.discard = true;
             return Ok(());

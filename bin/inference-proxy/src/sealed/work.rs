@@ -176,7 +176,7 @@ impl Exchange<'_> {
             if let Some(form) = &mut form {
                 piece = form.push(&piece).map_err(|error| failure::admit(&error))?; // step 10
             }
-            let piece = tail.hold_back(piece);
+            let piece = tail.hold_back(&piece);
             self.send_on(intake.remaining(), sender.send(piece.into())).await?;
             if !intake.more().await? {
                 break;
@@ -226,13 +226,9 @@ impl Tail {
     const LENGTH: usize = 256;
 
     /// What can go on now.
-    fn hold_back(&mut self, piece: Vec<u8>) -> Vec<u8> {
+    fn hold_back(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.0);
-        if all.is_empty() {
-            all = piece
-        } else {
-            all.extend_from_slice(&piece)
-        }
+        all.extend_from_slice(piece);
         self.0 = all.split_off(all.len().saturating_sub(Self::LENGTH));
         all
     }

@@ -93,6 +93,7 @@ impl Stub {
         self.seen.lock().unwrap().push(Seen { target: target.clone(), headers, body: body.clone() });
         match test.as_deref() {
             Some("stream") => self.stream(),
+            Some("hang") => std::future::pending().await,
             Some("sealed") => sealed(),
             Some("sealed stream") => self.sealed_stream(),
             Some("refuse") => {
