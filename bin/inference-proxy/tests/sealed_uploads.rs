@@ -39,8 +39,8 @@ fn field(name: &str, value: &str) -> String {
     format!("--XyZ\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
 }
 
-/// Of the file in [`audio`], which is what audio is billed by.
-const FILE_BYTES: u64 = 13 + 200_000;
+/// Of the file in [`audio`], which is what audio is billed by, in whole units: 200,013 bytes.
+const FILE_BYTES: u64 = 13 * 16 * 1024;
 
 fn audio(stream: &str) -> Vec<u8> {
     let mut form = [field("model", "whisper"), field("stream", stream)].concat().into_bytes();

@@ -26,7 +26,7 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Seconds of audio, rounded up.
     pub audio_seconds: u64,
-    /// Bytes of audio, as they were uploaded.
+    /// Bytes of audio as they were uploaded, rounded up by the worker.
     pub audio_bytes: u64,
 }
 

@@ -28,6 +28,10 @@ use crate::{
     running::Entered,
 };
 
+/// Audio is billed in units of so many bytes, about a second of it: the gateway learns no more of its length than from the
+/// seconds that engines report, where the exact one could name a recording.
+const AUDIO_UNIT: u64 = 16 * 1024;
+
 /// What answers a request.
 pub(super) struct Asked {
     pub(super) status: StatusCode,
@@ -46,7 +50,7 @@ pub(super) struct Asked {
 /// What a request costs by what it is.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Known {
-    /// Bytes of audio.
+    /// Bytes of audio, in whole units.
     pub(super) audio_bytes: u64,
     /// Tokens of the prompt, about; for an answer that is given up before the engine has said them.
     pub(super) prompt_tokens: u64,
@@ -142,7 +146,8 @@ impl Exchange<'_> {
         };
         drop(feeding);
         let answer = answer.map_err(|error| failure::engine(&error))?;
-        let known = Known { audio_bytes: form.as_ref().map_or(0, Form::file_bytes), ..Known::default() };
+        let audio_bytes = form.as_ref().map_or(0, Form::file_bytes).next_multiple_of(AUDIO_UNIT);
+        let known = Known { audio_bytes, ..Known::default() };
         Ok(Asked { upload: Some(sender), ..Asked::of_engine(answer, BTreeMap::new(), known) })
     }
 
@@ -263,4 +268,21 @@ async fn prepare(endpoint: Endpoint, head: RequestHead, body: Vec<u8>) -> Result
         Ok(Prepared { body, sampling: fields.sampling, known: Known { audio_bytes: 0, prompt_tokens } })
     };
     off_thread(length, prepare).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_upload_stays_until_it_is_checked() {
+        let upload: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for piece in [1, 100, 256, 300, 1000] {
+            let mut tail = Tail::default();
+            let passed: Vec<u8> = upload.chunks(piece).flat_map(|piece| tail.hold_back(piece)).collect();
+            assert_eq!((passed.len(), [passed, tail.0].concat()), (1000 - Tail::LENGTH, upload.clone()));
+        }
+        let mut short = Tail::default();
+        assert_eq!((short.hold_back(b"ab"), short.0), (Vec::new(), b"ab".to_vec()));
+    }
 }

@@ -136,3 +136,18 @@ fn what_passes_is_not_kept() {
     }
     assert!(passed > 64 * piece.len());
 }
+
+/// An engine that parses while it reads would run a form at its closing dashes.
+#[test]
+fn what_closes_a_form_comes_last() {
+    let form = [field("model", "m"), file("abc")].concat() + "--XyZ--\r\n";
+    for piece in [1, 3, form.len()] {
+        let mut filter = Form::new(TYPE, false).unwrap();
+        let mut out = Vec::new();
+        for bytes in form.as_bytes().chunks(piece) {
+            out.extend(filter.push(bytes).unwrap());
+        }
+        assert!(out.ends_with(b"abc\r\n--XyZ"), "not the dashes");
+        assert_eq!((filter.file_bytes(), filter.finish().unwrap().1), (3, &b"--\r\n"[..]));
+    }
+}
