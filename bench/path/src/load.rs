@@ -10,6 +10,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) address: String,
     pub(crate) key: String,
@@ -20,6 +21,13 @@ pub(crate) struct Figures {
     pub(crate) p99: Duration,
     pub(crate) per_second: f64,
     pub(crate) failed: usize,
+    /// Requests, those of the warming up too.
+    pub(crate) sent: usize,
+}
+
+/// The value below which `share` of the sorted `times` lie.
+pub(crate) fn share(times: &[Duration], share: f64) -> Duration {
+    times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default()
 }
 
 /// Loads `target` from `connections` connections with requests of `length` bytes, and measures after `warm_up`.
@@ -43,20 +51,29 @@ pub(crate) async fn run(
             end,
         )));
     }
-    let (mut times, mut failed) = (Vec::new(), 0);
+    let (mut times, mut failed, mut sent) = (Vec::new(), 0, 0);
     for task in tasks {
-        let (of_one, failures) = task.await??;
-        times.extend(of_one);
-        failed += failures;
+        let of_one = task.await??;
+        times.extend(of_one.times);
+        failed += of_one.failed;
+        sent += of_one.sent;
     }
     times.sort_unstable();
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
     Ok(Figures {
-        p50: at(0.5),
-        p99: at(0.99),
+        p50: share(&times, 0.5),
+        p99: share(&times, 0.99),
         per_second: times.len() as f64 / measure.as_secs_f64(),
         failed,
+        sent,
     })
+}
+
+/// What one connection saw.
+#[derive(Default)]
+struct OfOne {
+    times: Vec<Duration>,
+    failed: usize,
+    sent: usize,
 }
 
 async fn connection(
@@ -65,12 +82,12 @@ async fn connection(
     body: Bytes,
     begin: Instant,
     end: Instant,
-) -> Result<(Vec<Duration>, usize)> {
+) -> Result<OfOne> {
     let stream = TcpStream::connect(&address).await.with_context(|| format!("cannot reach {address}"))?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let (mut times, mut failed) = (Vec::new(), 0);
+    let mut seen = OfOne::default();
     while Instant::now() < end {
         let request = Request::post("/v1/chat/completions")
             .header("host", &address)
@@ -81,14 +98,15 @@ async fn connection(
         let response = sender.send_request(request).await?;
         let good = response.status().is_success();
         response.into_body().collect().await?;
+        seen.sent += 1;
         if sent >= begin {
-            if good { times.push(sent.elapsed()) } else { failed += 1 }
+            if good { seen.times.push(sent.elapsed()) } else { seen.failed += 1 }
         }
     }
-    Ok((times, failed))
+    Ok(seen)
 }
 
-/// A chat request of 1 KiB.
+/// A chat request of `length` bytes.
 fn request_body(length: usize) -> Vec<u8> {
     let empty = serde_json::json!({"model": "instant", "messages": [{"role": "user", "content": ""}]})
         .to_string()

@@ -8,11 +8,27 @@ use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+/// One process of the stack.
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) resident_kib: u64,
+    /// Processor time so far, user and system.
+    pub(crate) cpu: Duration,
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`, in ticks of 10 ms.
+fn cpu(stat: &str) -> Duration {
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.sum::<u64>())
+}
+
 pub(crate) struct Stack {
     child: Child,
     _directory: tempfile::TempDir,
     pub(crate) endpoint: String,
     pub(crate) api_key: String,
+    gateway: String,
     pub(crate) start_to_ready: Duration,
     pub(crate) program_size: u64,
 }
@@ -53,29 +69,44 @@ impl Stack {
             _directory: directory,
             endpoint,
             api_key: text("api_key")?,
+            gateway: text("gateway")?,
             start_to_ready,
             program_size,
         })
     }
 
-    /// Resident memory of each part in KiB (Linux; empty elsewhere).
-    pub(crate) fn memory(&self) -> Vec<(String, u64)> {
+    /// The parts and what the system says of them (Linux; empty elsewhere).
+    pub(crate) fn parts(&self) -> Vec<Part> {
         let parent = self.child.id().unwrap_or_default();
         let mut parts = Vec::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+            let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+            let status = read("status");
             let field = |name: &str| {
                 status.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.trim().to_owned())
             };
             if field("PPid:").is_none_or(|ppid| ppid != parent.to_string()) {
                 continue;
             }
-            let line = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-            let name = line.split('\0').nth(2).unwrap_or("?").to_owned();
-            let kib = field("VmRSS:").and_then(|rss| rss.trim_end_matches(" kB").parse().ok()).unwrap_or(0);
-            parts.push((name, kib));
+            let name = read("cmdline").split('\0').nth(2).unwrap_or("?").to_owned();
+            let resident_kib = field("VmRSS:").and_then(|rss| rss.trim_end_matches(" kB").parse().ok());
+            parts.push(Part { name, resident_kib: resident_kib.unwrap_or(0), cpu: cpu(&read("stat")) });
         }
         parts
+    }
+
+    /// Bytes that the client proxy sent to the gateway and received from it so far, as TCP carried them (TLS included), by `ss`
+    /// of iproute2; `None` without it.
+    pub(crate) async fn wire(&self) -> Option<(u64, u64)> {
+        let port = self.gateway.rsplit(':').next()?;
+        let filter = format!("( dport = :{port} )");
+        let shown =
+            Command::new("ss").args(["-tinO", "state", "established", &filter]).output().await.ok()?;
+        let shown = String::from_utf8(shown.stdout).ok()?;
+        let sum = |name: &str| -> u64 {
+            shown.split_whitespace().filter_map(|word| word.strip_prefix(name)?.parse::<u64>().ok()).sum()
+        };
+        Some((sum("bytes_sent:"), sum("bytes_received:")))
     }
 
     pub(crate) async fn stop(mut self) -> Result<()> {
