@@ -42,6 +42,29 @@ class Trace:
         return Trace(up, down)
 
 
+# TLS 1.3 (header, type, tag), HTTP/2 (frame's header), and our segment (length, flag, nonce, length of padding, tag).
+AROUND = 22 + 9 + 35
+
+
+def padme(length: int) -> int:
+    """As the protocol's section 9 has it."""
+    exponent = length.bit_length() - 1
+    mask = (1 << exponent - exponent.bit_length()) - 1
+    return length + mask & ~mask
+
+
+def repadded(trace: Trace, floor: int, step: int, longer: int = 0) -> Trace:
+    """What a recording without padding would look like with buckets of at least `floor` bytes and no finer than `step`, if
+    each event were `longer` by so many bytes, as with a longer name of the model."""
+
+    def padded(size: int) -> int:
+        if size < ANSWER + AROUND:
+            return size
+        return -(-padme(max(size - AROUND + longer, floor)) // step) * step + AROUND
+
+    return Trace(trace.up, [(time, padded(size)) for time, size in trace.down])
+
+
 def _statistics(values: list[float]) -> list[float]:
     if not values:
         return [0.0] * (len(QUANTILES) + 3)
@@ -101,11 +124,6 @@ def sizes_and_times(trace: Trace) -> Sample:
     return Sample([*base.numbers, *numbers], base.words + _words(rhythm, "g"))
 
 
-def everything(trace: Trace) -> Sample:
-    asked, answered = requests(trace), sizes_and_times(trace)
-    return Sample(asked.numbers + answered.numbers, answered.words)
-
-
 def plain_lengths(steps: list[str]) -> Sample:
     """Exact lengths of what each step added to the answer, without any protocol: the most that sizes can say."""
     found = [len(text.encode()) for text in steps]
@@ -116,4 +134,4 @@ def plain_request(question: str) -> Sample:
     return Sample([len(question.encode())], Counter())
 
 
-VIEWS = {"requests": requests, "sizes": sizes, "sizes+times": sizes_and_times, "everything": everything}
+VIEWS = {"requests": requests, "sizes": sizes, "sizes+times": sizes_and_times}

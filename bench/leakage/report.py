@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,18 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import engine
-from attack import Result, attack, control
+from attack import Result, Seen, attack, control
 from corpus import Conversation, conversations, tokens, topics
-from features import VIEWS, Sample, Trace, plain_lengths, plain_request
+from features import VIEWS, Trace, plain_lengths, plain_request, repadded
 from record import DIRECT, MODES, Mode, body, file_of
 
 # Conversations on a topic below which its variants cannot be dealt out to training and test.
 FEW = 16
+# Every so manieth topic is taken as the target in turn.
+EVERY = 4
+# The first is what Padmé gives for events of 256 to 511 bytes.
+STEPS = (16, 64, 128, 256)
+PLACES = 4
 ANSWERS = [name for name, mode in MODES.items() if mode.most is None]
 
 
@@ -75,8 +81,27 @@ def shown(result: Result) -> str:
     return f"{result.mean:.3f} ± {result.spread:.3f}"
 
 
+class Kept:
+    """Results beside the recordings, so that a report can be made again; those of older recordings do not count."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.path = folder / "results.json"
+        self.found = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def get(self, name: str, what: str, compute: Callable[[], Result]) -> Result:
+        recording = self.folder / f"{file_of(name)}.jsonl"
+        made = recording.stat().st_mtime_ns if recording.exists() else 0
+        key = f"{name}: {what} ({made})"
+        if key not in self.found:
+            result = compute()
+            self.found[key] = {"scores": result.scores, "base": result.base}
+            self.path.write_text(json.dumps(self.found, indent=1))
+        return Result(**self.found[key])
+
+
 class Report:
-    def __init__(self, folder: Path, seeds: int):
+    def __init__(self, folder: Path, seeds: int, modes: list[str]):
         self.about = json.loads((folder / "about.json").read_text())
         self.seeds = range(seeds)
         made = conversations(self.about["target"], self.about["rest"], self.about["seed"])
@@ -84,63 +109,92 @@ class Report:
         self.labels = np.asarray([int(conversation.target) for conversation in made])
         self.groups = np.asarray([c.variant if c.target else f"topic {c.topic}" for c in made])
         self.modes = {}
-        for mode in [DIRECT, *MODES]:
+        for mode in [DIRECT, *modes]:
             if (folder / f"{file_of(mode)}.jsonl").exists():
                 self.modes[mode] = load(folder, mode, self.corpus)
                 print(f"{mode}: {len(self.modes[mode])} recordings", file=sys.stderr)
         self.results: dict[str, dict[str, Result]] = {}
+        self.kept = Kept(folder)
 
-    def _attack(self, name: str, view: str, samples: list[Sample]) -> None:
-        result = attack(samples, self.labels, self.groups, self.seeds)
+    def _attack(self, name: str, view: str, seen: Seen) -> None:
+        compute = lambda: attack(seen, self.labels, self.groups, self.seeds)
+        self._result(name, view, compute)
+
+    def _control(self, name: str, seen: Seen) -> None:
+        compute = lambda: control(seen, self.labels, self.groups, self.seeds)
+        self._result(name, "control", compute)
+
+    def _result(self, name: str, view: str, compute: Callable[[], Result]) -> None:
+        result = self.kept.get(name, f"{view}, {len(self.seeds)} seeds", compute)
         self.results.setdefault(name, {})[view] = result
         print(f"{name}, {view}: {shown(result)}", file=sys.stderr, flush=True)
 
     def attacks(self) -> str:
         made = list(self.corpus.values())
         seed = self.about["seed"]
-        plain = [plain_lengths([text for _, text, _ in engine.steps(c, seed)]) for c in made]
-        self._attack("plaintext lengths", "requests", [plain_request(c.question) for c in made])
+        plain = Seen([plain_lengths([text for _, text, _ in engine.steps(c, seed)]) for c in made])
+        self._attack("plaintext lengths", "requests", Seen([plain_request(c.question) for c in made]))
         self._attack("plaintext lengths", "sizes", plain)
-        dealt = control(plain, self.labels, self.groups, self.seeds)
-        self.results["plaintext lengths"]["control"] = dealt
+        self._control("plaintext lengths", plain)
         for mode, recordings in self.modes.items():
             if mode == DIRECT:
                 continue
             for view, of in VIEWS.items():
                 if mode in ANSWERS or view == "requests":
-                    self._attack(mode, view, [of(recording.trace) for recording in recordings])
+                    seen = Seen([of(recording.trace) for recording in recordings])
+                    self._attack(mode, view, seen)
             if mode in ANSWERS:
-                samples = [VIEWS["everything"](recording.trace) for recording in recordings]
-                self.results[mode]["control"] = control(samples, self.labels, self.groups, self.seeds)
-                print(f"{mode}, control: {shown(self.results[mode]['control'])}", file=sys.stderr, flush=True)
+                self._control(mode, seen)
         views = [*VIEWS, "control"]
-        names = ["requests alone", "answers: sizes", "answers: sizes and times", "everything", "control, dealt out anew"]
+        names = ["requests alone", "answers: sizes", "answers: sizes and times", "control, dealt out anew"]
         rows = []
         for name, results in self.results.items():
             rows.append([f"`{name}`" if name in MODES else name])
             rows[-1] += [shown(results[view]) if view in results else "" for view in views]
         return table(["AUPRC", *names], rows)
 
-    def each_topic(self) -> str:
-        """Every topic as the target in turn: the one of the main table has a length in the middle, others have not."""
+    def coarser(self) -> str:
+        """Where a bucket ends depends on the fixed part of an event. So buckets of several widths, at several places."""
+        recordings = self.modes.get("off")
+        if not recordings:
+            return "Without a recording of `off`, other buckets cannot be computed."
+        rows = []
+        text = sum(len(r.conversation.answer.encode()) for r in recordings)
+        for step in STEPS:
+            scores, down = [], []
+            for longer in range(0, step, step // PLACES):
+                traces = [repadded(r.trace, 256, step, longer) for r in recordings]
+                compute = lambda: attack(Seen([VIEWS["sizes"](t) for t in traces]), self.labels, self.groups, range(1))
+                scores.append(self.kept.get("off", f"steps of {step}, {longer} longer", compute).mean)
+                down.append(sum(size for t in traces for _, size in t.down) / text)
+            print(f"steps of {step}: {np.mean(scores):.3f}, {max(scores):.3f}", file=sys.stderr, flush=True)
+            figures = [f"{np.mean(scores):.3f}", f"{min(scores):.3f}", f"{max(scores):.3f}", f"{np.mean(down):.0f}"]
+            rows.append([f"no finer than {step} bytes", *figures])
+        head = ["buckets, computed from `off`", "AUPRC, sizes: mean of places", "least", "most", "bytes per byte of text"]
+        return table(head, rows)
+
+    def other_targets(self) -> str:
+        """Other topics as the target in turn: the one of the main table has a length in the middle, others have not."""
         rows = []
         made = list(self.corpus.values())
         if self.about["rest"] < FEW * (len(topics()) - 1):
             return "Too few conversations on each topic to take it as the target."
-        for mode in self.modes.keys() & set(ANSWERS):
-            samples = [VIEWS["everything"](recording.trace) for recording in self.modes[mode]]
-            scores, base = [], []
-            for topic in range(1, len(topics())):
+        for mode in ANSWERS:
+            if mode not in self.modes:
+                continue
+            seen = Seen([VIEWS["sizes"](recording.trace) for recording in self.modes[mode]])
+            found = []
+            for topic in range(EVERY, len(topics()), EVERY):
                 labels = np.asarray([int(c.topic == topic) for c in made])
                 groups = np.asarray([c.variant if c.topic == topic else f"topic {c.topic}" for c in made])
-                result = attack(samples, labels, groups, range(1))
-                scores.append(result.mean)
-                base.append(result.base)
-            low, middle, high = np.percentile(scores, [10, 50, 90])
-            print(f"{mode}, each topic: {np.mean(scores):.3f}", file=sys.stderr, flush=True)
-            rows.append([f"`{mode}`", f"{np.mean(scores):.3f}", f"{low:.3f}", f"{middle:.3f}", f"{high:.3f}", f"{np.mean(base):.3f}"])
-        rows.sort(key=lambda row: ANSWERS.index(row[0].strip("`")))
-        return table(["each other topic as the target", "mean", "10 %", "median", "90 %", "base rate"], rows)
+                compute = lambda: attack(seen, labels, groups, range(1))
+                found.append(self.kept.get(mode, f"topic {topic} as the target", compute))
+            scores = [result.mean for result in found]
+            print(f"{mode}, other targets: {np.mean(scores):.3f}", file=sys.stderr, flush=True)
+            figures = [np.mean(scores), min(scores), np.median(scores), max(scores), np.mean([r.base for r in found])]
+            rows.append([f"`{mode}`", *(f"{figure:.3f}" for figure in figures)])
+        head = f"{len(range(EVERY, len(topics()), EVERY))} other topics as the target, sizes"
+        return table([head, "mean", "least", "median", "most", "base rate"], rows)
 
     def shape(self) -> str:
         """What there is to see, apart from any topic."""
@@ -220,16 +274,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recorded", type=Path, default=Path("target/leakage"))
     parser.add_argument("--plot", type=Path, default=Path("target/leakage/leakage.svg"))
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), help="only these")
     parser.add_argument("--seeds", type=int, default=5, help="how often training and test are separated anew")
     arguments = parser.parse_args()
-    report = Report(arguments.recorded, arguments.seeds)
+    report = Report(arguments.recorded, arguments.seeds, arguments.modes or list(MODES))
     about = report.about
     print(
         f"{about['target']} conversations on the target topic, {about['rest']} on {len(topics()) - 1} others, "
         f"base rate {report.labels.mean():.2f}; {arguments.seeds} seeds, ± their standard deviation; seed of the corpus "
         f"{about['seed']}, {about['clients']} clients at a time; commit {about['commit']}.\n"
     )
-    for part in (report.attacks, report.each_topic, report.shape, report.costs):
+    for part in (report.attacks, report.coarser, report.other_targets, report.shape, report.costs):
         print(part(), end="\n\n", flush=True)
     report.plot(arguments.plot)
 

@@ -3,8 +3,10 @@
     python -m unittest discover -s bench/leakage
 """
 
+import json
 import unittest
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
@@ -67,6 +69,18 @@ class FeaturesTest(unittest.TestCase):
         self.assertEqual(features.requests(trace), features.requests(longer))
 
 
+    def test_padding_is_the_protocols(self):
+        vectors = json.loads((Path(__file__).parents[2] / "testdata" / "padding.json").read_text())
+        buckets = [vector for vector in vectors if vector["mode"] == "bucket"]
+        self.assertGreater(len(buckets), 10)
+        for vector in buckets:
+            self.assertEqual(features.padme(max(vector["length"], 256)), vector["padded"], vector)
+        around = features.AROUND
+        trace = features.Trace([], [(0.0, 104), (0.1, 200 + around), (0.2, 290 + around)])
+        self.assertEqual(features.repadded(trace, 256, 1).down, [(0.0, 104), (0.1, 256 + around), (0.2, 304 + around)])
+        self.assertEqual(features.repadded(trace, 256, 256).down, [(0.0, 104), (0.1, 256 + around), (0.2, 512 + around)])
+
+
 class AttackTest(unittest.TestCase):
     def setUp(self):
         self.made = corpus.conversations(80, 470, 1)
@@ -74,7 +88,7 @@ class AttackTest(unittest.TestCase):
         self.groups = np.asarray([c.variant if c.target else f"topic {c.topic}" for c in self.made])
 
     def test_no_group_is_on_both_sides(self):
-        data = attack.Data([features.Sample([0.0], Counter())] * len(self.made), self.labels, self.groups)
+        data = attack.Data(np.zeros((len(self.made), 1)), None, self.labels, self.groups)
         tested = []
         for train, test in attack._folds(data, np.arange(len(self.made)), attack.FOLDS, 0):
             self.assertFalse(set(self.groups[train]) & set(self.groups[test]))
@@ -83,7 +97,7 @@ class AttackTest(unittest.TestCase):
         self.assertEqual(sorted(tested), list(range(len(self.made))))
 
     def test_it_finds_what_is_there_and_nothing_else(self):
-        told = [features.Sample([float(c.target)], Counter()) for c in self.made]
+        told = attack.Seen([features.Sample([float(c.target)], Counter()) for c in self.made])
         self.assertGreater(attack.attack(told, self.labels, self.groups, range(1)).mean, 0.99)
         self.assertLess(attack.control(told, self.labels, self.groups, range(2)).mean, 0.3)
 
