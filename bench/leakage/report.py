@@ -30,7 +30,7 @@ FEW = 16
 EVERY = 4
 # The first is what Padmé gives for events of 256 to 511 bytes.
 STEPS = (16, 64, 128, 256)
-PLACES = 4
+PLACES = 3
 ANSWERS = [name for name, mode in MODES.items() if mode.most is None]
 
 
@@ -162,7 +162,7 @@ class Report:
         text = sum(len(r.conversation.answer.encode()) for r in recordings)
         for step in STEPS:
             scores, down = [], []
-            for longer in range(0, step, step // PLACES):
+            for longer in [step * place // PLACES for place in range(PLACES)]:
                 traces = [repadded(r.trace, 256, step, longer) for r in recordings]
                 compute = lambda: attack(Seen([VIEWS["sizes"](t) for t in traces]), self.labels, self.groups, range(1))
                 scores.append(self.kept.get("off", f"steps of {step}, {longer} longer", compute).mean)
@@ -274,18 +274,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recorded", type=Path, default=Path("target/leakage"))
     parser.add_argument("--plot", type=Path, default=Path("target/leakage/leakage.svg"))
+    parser.add_argument("--costs", type=Path, help="take the figures of cost from this recording")
     parser.add_argument("--modes", nargs="+", choices=list(MODES), help="only these")
     parser.add_argument("--seeds", type=int, default=5, help="how often training and test are separated anew")
     arguments = parser.parse_args()
-    report = Report(arguments.recorded, arguments.seeds, arguments.modes or list(MODES))
+    modes = arguments.modes or list(MODES)
+    report = Report(arguments.recorded, arguments.seeds, modes)
     about = report.about
     print(
         f"{about['target']} conversations on the target topic, {about['rest']} on {len(topics()) - 1} others, "
         f"base rate {report.labels.mean():.2f}; {arguments.seeds} seeds, ± their standard deviation; seed of the corpus "
         f"{about['seed']}, {about['clients']} clients at a time; commit {about['commit']}.\n"
     )
-    for part in (report.attacks, report.coarser, report.other_targets, report.shape, report.costs):
+    for part in (report.attacks, report.coarser, report.other_targets, report.shape):
         print(part(), end="\n\n", flush=True)
+    calm = Report(arguments.costs, arguments.seeds, modes) if arguments.costs else report
+    if calm is not report:
+        print(f"Costs of {calm.about['target'] + calm.about['rest']} conversations, {calm.about['clients']} clients at a time.\n")
+    print(calm.costs(), end="\n\n", flush=True)
     report.plot(arguments.plot)
 
 
