@@ -94,7 +94,7 @@ impl Config {
         };
         let signer = self.mesh_key.clone().zip(self.mesh_certificate.clone());
         Plan {
-            report_data: self.report_data.clone(),
+            report_data: self.report_data,
             gpus: self.gpus,
             policy: Policy {
                 drivers: versions(&self.allow_driver),

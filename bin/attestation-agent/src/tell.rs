@@ -106,8 +106,7 @@ impl Tell {
     ) -> Result<(), TellError> {
         write(&self.evidence, bundle.to_json().as_bytes())?;
         if let Some((key, certificate, out)) = &self.signed {
-            let statement =
-                Statement { report_data: report_data.clone(), verified_at: now, bundle: bundle.clone() };
+            let statement = Statement { report_data: *report_data, verified_at: now, bundle: bundle.clone() };
             write(out, sign(&statement, key, certificate)?.to_json().as_bytes())?;
         }
         let states = serde_json::to_vec(&GpuStatus::of(fleet.devices()))
