@@ -1,12 +1,15 @@
 //! Step 10 of `attestation.md` §5: GPUs take work once all of them were verified, and not otherwise.
+//!
+//! What is verified here is what was collected, and the permit that comes out of it goes to the driver at once.
 
 use privatemode_attest::{
     UnixTime,
     gpu::{AppraisedFleet, Fleet, MachineError, NotReady, Policy, ReadyPermit, Roots},
 };
+use privatemode_collateral::{FetchError, InvalidRimId};
 use thiserror::Error;
 
-use crate::{Collected, GpuError, GpuQuoter};
+use crate::{Collected, GpuError, GpuQuoter, TellError};
 
 /// What the GPUs must be.
 #[derive(Debug)]
@@ -22,6 +25,30 @@ pub struct Requirements<'a> {
 /// Why GPUs may not be used.
 #[derive(Debug, Error)]
 pub enum AdmitError {
+    /// There is no evidence.
+    #[error("the GPUs give no evidence; no GPU takes work")]
+    Collect {
+        /// Why.
+        source: GpuError,
+    },
+    /// Steps 6 and 8: what they are compared with is not to be had.
+    #[error("what NVIDIA publishes about these GPUs cannot be had; no GPU takes work")]
+    Fetch {
+        /// Why.
+        source: FetchError,
+    },
+    /// The report names firmware under a name that no reference manifest has.
+    #[error("the GPUs' firmware has no name under which NVIDIA could publish it; no GPU takes work")]
+    NoSuchRim {
+        /// Why.
+        source: InvalidRimId,
+    },
+    /// After step 10: who relies on the GPUs' state would not learn it.
+    #[error("the GPUs were verified, but nobody can be told so; no GPU takes work")]
+    Tell {
+        /// Why.
+        source: TellError,
+    },
     /// Steps 1 to 9, for the devices.
     #[error("the GPUs' evidence is refused; no GPU takes work")]
     Evidence {
@@ -49,6 +76,9 @@ pub enum AdmitError {
         /// Why.
         source: GpuError,
     },
+    /// This process ends.
+    #[error("the verification of the GPUs was cut short; no GPU takes work")]
+    CutShort,
     /// They were refused, and could not be stopped: whoever runs work here has to.
     #[error("the GPUs were refused, and could not be kept from taking work: stop this machine")]
     StillReady {
@@ -75,10 +105,15 @@ pub fn admit(
             quoter.set_ready(permit).map_err(|source| AdmitError::SetReady { source })?;
             Ok(fleet)
         })
-        .map_err(|refused| match quoter.set_not_ready() {
-            Ok(()) => refused,
-            Err(source) => AdmitError::StillReady { refused: Box::new(refused), source },
-        })
+        .map_err(|refused| stop(quoter, refused))
+}
+
+/// Keeps GPUs from taking work that are refused, whatever they were before.
+pub(crate) fn stop(quoter: &dyn GpuQuoter, refused: AdmitError) -> AdmitError {
+    match quoter.set_not_ready() {
+        Ok(()) => refused,
+        Err(source) => AdmitError::StillReady { refused: Box::new(refused), source },
+    }
 }
 
 fn verify(

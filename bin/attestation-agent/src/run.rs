@@ -1,62 +1,36 @@
-//! The process: asks once, writes what came, ends.
+//! The process: the machine's own driver, NVIDIA's own roots, the machine's clock.
 
-use std::{fs, path::Path};
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use privatemode_attest::gpu::Bundle;
+use privatemode_attest::gpu::Roots;
+use privatemode_collateral::SystemTiming;
 use privatemode_service::{BoxFuture, Process};
 
-use crate::{Config, GpuError, GpuQuoter, collect};
+use crate::{Agent, Config, GpuError, GpuQuoter};
 
-/// Collects the evidence and writes it.
-pub fn run(config: Config, _: Process) -> BoxFuture<'static, anyhow::Result<()>> {
+/// Admits the GPUs of this machine, and keeps their state current.
+pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
-        // the driver may take seconds for each GPU
-        let collecting = tokio::task::spawn_blocking(move || {
-            let collected = collect(&*quoter()?, &config.report_data, config.gpus)?;
-            write(&config.out, &collected.bundle)?;
-            tracing::info!(
-                gpus = collected.bundle.devices.len(),
-                out = %config.out.display(),
-                "the GPUs' evidence is collected; it is not verified"
-            );
-            anyhow::Ok(())
-        });
-        collecting.await.context("collecting the GPUs' evidence was cut short")?
+        let (plan, collector) = (config.plan(), config.collector()?);
+        for downgrade in config.downgrades() {
+            tracing::warn!("{downgrade}");
+        }
+        let opening = tokio::task::spawn_blocking(quoter).await;
+        let quoter = opening.context("opening NVIDIA's driver was cut short")??;
+        let agent =
+            Agent { quoter, collector, roots: Roots::embedded(), timing: Arc::new(SystemTiming), plan };
+        agent.run(process.shutdown).await?;
+        Ok(())
     })
 }
 
 #[cfg(feature = "nvml")]
-fn quoter() -> Result<Box<dyn GpuQuoter>, GpuError> {
-    Ok(Box::new(crate::NvmlQuoter::open()?))
+fn quoter() -> Result<Arc<dyn GpuQuoter>, GpuError> {
+    Ok(Arc::new(crate::NvmlQuoter::open()?))
 }
 
 #[cfg(not(feature = "nvml"))]
-fn quoter() -> Result<Box<dyn GpuQuoter>, GpuError> {
+fn quoter() -> Result<Arc<dyn GpuQuoter>, GpuError> {
     Err(GpuError::NotBuilt)
-}
-
-/// Whoever reads the file finds all of it or what was there before.
-fn write(path: &Path, bundle: &Bundle) -> anyhow::Result<()> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, bundle.to_json())
-        .and_then(|()| fs::rename(&partial, path))
-        .with_context(|| format!("cannot write `{}`", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_file_is_replaced_as_a_whole() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let path = folder.path().join("evidence.json");
-        fs::write(&path, "before").unwrap();
-        write(&path, &Bundle::default()).unwrap();
-        assert_eq!(Bundle::parse(&fs::read(&path).unwrap()).unwrap(), Bundle::default());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = write(&folder.path().join("no/evidence.json"), &Bundle::default()).unwrap_err();
-        assert!(error.to_string().contains("no/evidence.json"), "{error}");
-    }
 }

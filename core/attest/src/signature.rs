@@ -40,5 +40,21 @@ pub enum SignatureError {
     Wrong,
 }
 
+/// Counts the signatures that this thread had checked, for tests of what must not be checked twice.
+#[cfg(test)]
+pub(crate) mod checked {
+    use std::cell::Cell;
+
+    thread_local!(static CHECKED: Cell<usize> = const { Cell::new(0) });
+
+    pub(super) fn add() {
+        CHECKED.set(CHECKED.get() + 1);
+    }
+
+    pub(crate) fn count() -> usize {
+        CHECKED.get()
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -24,35 +24,57 @@ impl Json {
     /// Parses one document. `serde_json` bounds the depth at 128.
     pub(crate) fn parse(raw: &[u8]) -> Result<Self, ManifestError> {
         let json: Self = serde_json::from_slice(raw).map_err(|source| ManifestError::Json { source })?;
-        json.check_duplicates("")?;
+        json.check_duplicates(&mut Vec::new())?;
         Ok(json)
     }
 
-    fn check_duplicates(&self, path: &str) -> Result<(), ManifestError> {
+    /// The path is put together for an error alone: to write it down for each of many members below one long name would
+    /// take time by the square of the manifest's length.
+    fn check_duplicates<'a>(&'a self, place: &mut Vec<Step<'a>>) -> Result<(), ManifestError> {
         match self {
             Self::Object(members) => {
                 let mut seen = HashSet::new();
                 for (name, value) in members {
-                    let path = join(path, name);
+                    place.push(Step::Member(name));
                     if !seen.insert(fold(name)) {
-                        return Err(ManifestError::DuplicateMember { path });
+                        return Err(ManifestError::DuplicateMember { path: path(place) });
                     }
-                    value.check_duplicates(&path)?;
+                    value.check_duplicates(place)?;
+                    place.pop();
                 }
-                Ok(())
             }
-            Self::Array(values) => values
-                .iter()
-                .enumerate()
-                .try_for_each(|(place, value)| value.check_duplicates(&format!("{path}[{place}]"))),
-            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => Ok(()),
+            Self::Array(values) => {
+                for (index, value) in values.iter().enumerate() {
+                    place.push(Step::Element(index));
+                    value.check_duplicates(place)?;
+                    place.pop();
+                }
+            }
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) => {}
         }
+        Ok(())
     }
+}
+
+/// One step down in a document.
+enum Step<'a> {
+    Member(&'a str),
+    Element(usize),
+}
+
+fn path(steps: &[Step<'_>]) -> String {
+    steps.iter().fold(String::new(), |path, step| match step {
+        Step::Member(name) => join(&path, name),
+        Step::Element(index) => format!("{path}[{index}]"),
+    })
 }
 
 /// `path` of a member called `name`.
 pub(crate) fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    let joined = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    #[cfg(test)]
+    tests::WRITTEN.set(tests::WRITTEN.get() + joined.len());
+    joined
 }
 
 /// Names are matched without case, as the reference implementation's JSON reader does. It folds Unicode, and two letters
@@ -129,7 +151,43 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::model::Manifest;
+
+    thread_local!(pub(super) static WRITTEN: Cell<usize> = const { Cell::new(0) });
+
+    /// Bytes of paths that reading `raw` as a manifest writes down.
+    fn written(raw: &str) -> usize {
+        WRITTEN.set(0);
+        let _refused = Manifest::parse(raw.as_bytes());
+        WRITTEN.get()
+    }
+
+    /// A manifest of the greatest length, half of it a name, half of it members below that name.
+    #[test]
+    fn a_long_name_costs_its_length_and_not_its_square() {
+        let (half, short) = (Manifest::MAX_LEN / 2, 9);
+        let members: Vec<String> =
+            (0..(half / (short + 5) - 8)).map(|number| format!("\"{number:0short$}\":0")).collect();
+        let (name, below) = ("n".repeat(half - 200), members.join(","));
+        for raw in [
+            format!("{{\"{name}\":{{{below}}}}}"),
+            format!("{{\"Policies\":{{\"{name}\":{{{below}}}}}}}"),
+            format!("{{\"ReferenceValues\":{{\"{name}\":{{{below}}}}}}}"),
+            format!("{{\"ReferenceValues\":{{\"snp\":[{{\"{name}\":{{{below}}}}}]}}}}"),
+            format!("{{\"{name}\":[{{{below}}}]}}"),
+        ] {
+            assert!(raw.len() <= Manifest::MAX_LEN);
+            assert!(Json::parse(raw.as_bytes()).is_ok());
+            assert!(written(&raw) <= 2 * Manifest::MAX_LEN, "{}", written(&raw));
+        }
+        // a duplicate far down is named once
+        let deep = format!("{{\"{name}\":{{{below},\"a\":0,\"A\":0}}}}");
+        assert!(written(&deep) <= 3 * Manifest::MAX_LEN);
+        assert_eq!(duplicate(&deep), format!("{name}.A"));
+    }
 
     fn duplicate(raw: &str) -> String {
         match Json::parse(raw.as_bytes()) {

@@ -52,6 +52,20 @@ pub enum NeedsError {
         /// Kind of the evidence.
         kind: EvidenceKind,
     },
+    /// As well.
+    #[error("the manifest lacks required reference values: {}; nothing was fetched for the evidence", .names.join(", "))]
+    ReferenceValueMissing {
+        /// Their paths.
+        names: Vec<String>,
+    },
+    /// As well.
+    #[error(
+        "the evidence is of a {got} processor, which the manifest does not name; nothing was fetched for it"
+    )]
+    ProductNotInManifest {
+        /// The report's product line.
+        got: snp::Product,
+    },
     /// Not the message that it should be.
     #[error("the evidence cannot be read")]
     Encoding {
@@ -81,6 +95,9 @@ pub fn needs(kind: EvidenceKind, evidence: &[u8], manifest: &Manifest) -> Result
     if !manifest.names_platform(kind) {
         return Err(NeedsError::PlatformNotInManifest { kind });
     }
+    if !manifest.expected_missing().is_empty() {
+        return Err(NeedsError::ReferenceValueMissing { names: manifest.expected_missing().to_vec() });
+    }
     match kind {
         EvidenceKind::Snp => snp_needs(evidence, manifest).map(Needs::Snp),
         EvidenceKind::Tdx => tdx_needs(evidence, manifest).map(Needs::Tdx),
@@ -96,6 +113,9 @@ fn snp_needs(evidence: &[u8], manifest: &Manifest) -> Result<SnpNeeds, NeedsErro
     let named = |needs: &snp::Needs| {
         manifest.reference_values().snp.iter().any(|entry| entry.product_name == Some(needs.product))
     };
+    if let Some(got) = unnamed_product(&report, manifest) {
+        return Err(NeedsError::ProductNotInManifest { got });
+    }
     if candidates.len() > 1 && candidates.iter().any(named) {
         candidates.retain(named);
     }
@@ -104,6 +124,12 @@ fn snp_needs(evidence: &[u8], manifest: &Manifest) -> Result<SnpNeeds, NeedsErro
         Signer::Vlek => given.vlek,
     };
     Ok(SnpNeeds { candidates, signer: report.signer, vek: own.is_none(), crl: given.crl.is_none() })
+}
+
+/// The product line that the report gives for its own, if no entry names it. Reports of version 2 give none.
+pub(crate) fn unnamed_product(report: &Report, manifest: &Manifest) -> Option<snp::Product> {
+    let mut entries = manifest.reference_values().snp.iter();
+    report.product().filter(|got| !entries.any(|entry| entry.product_name == Some(*got)))
 }
 
 fn tdx_needs(evidence: &[u8], manifest: &Manifest) -> Result<TdxNeeds, NeedsError> {

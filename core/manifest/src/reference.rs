@@ -35,6 +35,9 @@ pub struct SnpReference {
     /// `AllowVLEK`, a member of ours: reports may be signed by a key that AMD gave to a cloud, which proves the cloud, not
     /// the chip.
     pub allow_vlek: bool,
+    /// `AllowedClouds`, a member of ours, required with `AllowVLEK`: the clouds whose VLEK may sign, as the VLEK's certificate
+    /// names them (cspID), byte for byte: `CN=cc-us-east-2.amazonaws.com`.
+    pub allowed_clouds: Vec<String>,
     /// `AllowMaskedChipID`, a member of ours: reports may keep their chip to themselves.
     pub allow_masked_chip_id: bool,
     /// `RequireIDBlock`, a member of ours: the guest must have been launched with the ID block that the measurement and the

@@ -11,7 +11,8 @@ use privatemode_manifest::appraise::tdx::TdxRefusal;
 use privatemode_manifest::appraise::{Refusal, Refusals, Verdict};
 use privatemode_manifest::{
     AttestationDocument, Collateral, Manifest, Needs, NeedsError, PolicyHash, Roots, SnpCollateral,
-    TdxCollateral, VerifyError, VerifyOptions, history, needs, verify_deployment, verify_deployment_report,
+    TdxCollateral, VerifyError, VerifyOptions, document_needs, history, needs, verify_deployment,
+    verify_deployment_report,
 };
 use privatemode_test_pki::intel::{self, Body, body};
 use privatemode_test_pki::{Certificate, amd};
@@ -206,6 +207,10 @@ fn a_cloud_key_only_if_the_manifest_says_so() {
     let cloud = Some("CN=cc-test.example.com".to_owned());
     assert_eq!(vlek(&entry).refusals(), [Refusal::Snp(SnpRefusal::VlekNotAllowed { cloud })]);
     entry["AllowVLEK"] = json!(true);
+    entry["AllowedClouds"] = json!(["CN=cc-other.example.com"]);
+    let cloud = Some("CN=cc-test.example.com".to_owned());
+    assert_eq!(vlek(&entry).refusals(), [Refusal::Snp(SnpRefusal::CloudNotAllowed { cloud })]);
+    entry["AllowedClouds"] = json!(["CN=cc-test.example.com"]);
     vlek(&entry).accept();
 }
 
@@ -260,6 +265,56 @@ fn the_newer_revocation_list_counts() {
         VerifyError::Evidence { source, .. } => {
             let source = source.downcast::<snp::VerifyError>().unwrap();
             assert!(matches!(*source, snp::VerifyError::Revoked { .. }), "{source:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_forged_list_with_a_late_date_does_not_take_the_place_of_a_genuine_one() {
+    let somebody = || privatemode_test_pki::Key::p384("somebody else");
+    let case = |own_is_forged: bool, revokes: bool| {
+        let mut fetched = None;
+        let mut case = genoa(|pki, _| {
+            let genuine = &mut pki.crl;
+            if revokes {
+                genuine.revoked.push((pki.ask.serial.clone(), amd::NOW - DAY));
+            }
+            let mut forged = genuine.clone();
+            forged.this_update += DAY / 2;
+            forged.revoked.clear();
+            forged.signed_by = somebody();
+            forged.algorithm = forged.signed_by.usual_algorithm();
+            fetched = Some(if own_is_forged { genuine.der() } else { forged.der() });
+            if own_is_forged {
+                pki.crl = forged;
+            }
+        });
+        let collateral = SnpCollateral { crl: fetched, ..SnpCollateral::default() };
+        case.options.collateral.snp = Some(collateral.into());
+        case
+    };
+    for own_is_forged in [true, false] {
+        // nobody can be kept out by it
+        case(own_is_forged, false).accept();
+        // nor can a revocation be hidden behind it
+        match case(own_is_forged, true).refuse() {
+            VerifyError::Evidence { source, .. } => {
+                let source = source.downcast::<snp::VerifyError>().unwrap();
+                assert!(matches!(*source, snp::VerifyError::Revoked { .. }), "{source:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // alone it is refused for what it is
+    let alone = genoa(|pki, _| {
+        pki.crl.signed_by = somebody();
+        pki.crl.algorithm = pki.crl.signed_by.usual_algorithm();
+    });
+    match alone.refuse() {
+        VerifyError::Evidence { source, .. } => {
+            let source = source.downcast::<snp::VerifyError>().unwrap();
+            assert!(matches!(*source, snp::VerifyError::CrlNotIssued { .. }), "{source:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -328,6 +383,45 @@ fn a_report_that_was_changed_names_the_step() {
     let verdicts: Vec<Verdict> = evidence.genuine.iter().map(|step| step.verdict).collect();
     assert_eq!(verdicts[..8], [Verdict::Passed; 8]);
     assert_eq!(verdicts[8..], [Verdict::Failed, Verdict::NotReached]);
+}
+
+/// Whoever is asked for a certificate learns which machine is verified.
+#[test]
+fn nobody_is_asked_about_evidence_that_the_manifest_refuses_in_any_case() {
+    let bare = |entries: &Value| {
+        snp_with(amd::Product::Genoa, amd::Signer::Vcek, entries, |_, carried| {
+            (carried.vcek, carried.crl) = (Some(Vec::new()), Some(Vec::new()));
+        })
+    };
+    let asked = |case: &Case| document_needs(&case.document, &case.manifest);
+    let good = snp_entry(amd::Product::Genoa);
+    assert!(matches!(asked(&bare(&json!([good]))), Needs::Snp(_)));
+
+    let mut incomplete = good.clone();
+    incomplete["MinimumTCB"]["SNPVersion"] = json!(null);
+    let case = bare(&json!([incomplete]));
+    assert_eq!(asked(&case), Needs::Nothing);
+    let name = "ReferenceValues.snp[0].MinimumTCB.SNPVersion".to_owned();
+    match case.refuse() {
+        VerifyError::ReferenceValueMissing { names } => assert_eq!(names, [name]),
+        other => panic!("{other:?}"),
+    }
+
+    let case = bare(&json!([snp_entry(amd::Product::Milan), snp_entry(amd::Product::Turin)]));
+    assert_eq!(asked(&case), Needs::Nothing);
+    let refused = case.refuse();
+    let expected = "cannot trust this deployment: its evidence is of a Genoa processor, and no reference value of the manifest is for one";
+    assert_eq!(refused.to_string(), expected);
+
+    let (mut case, _) = tdx(4, &json!([tdx_entry()]), |_| ());
+    assert!(matches!(asked(&case), Needs::Tdx(_)));
+    case.manifest = {
+        let mut json: Value = serde_json::from_slice(case.manifest.raw()).unwrap();
+        json["ReferenceValues"]["tdx"][0]["MrSeam"] = json!("");
+        Manifest::parse(json.to_string().as_bytes()).unwrap()
+    };
+    case.document.manifests = vec![case.manifest.raw().to_vec()];
+    assert_eq!(asked(&case), Needs::Nothing);
 }
 
 #[test]

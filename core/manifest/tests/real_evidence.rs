@@ -130,6 +130,7 @@ fn snp_case(name: &str, date: &str) -> Option<(Case, Report)> {
         },
         "AllowedChipIDs": [hex::encode(report.chip_id)],
         "AllowVLEK": !by_chip,
+        "AllowedClouds": if by_chip { json!([]) } else { json!(["CN=cc-us-east-2.amazonaws.com"]) },
     });
     let case = Case {
         kind: EvidenceKind::Snp,
@@ -229,7 +230,9 @@ fn a_cloud_key_from_below_the_guests_level() {
     let Some((case, _)) = snp_case("milan-v3-vlek-aws", "2025-06-01T00:00:00Z") else { return };
     let cloud = Some("CN=cc-us-east-2.amazonaws.com".to_owned());
     let refused = case.refuse("/AllowVLEK", json!(false));
-    assert_eq!(refused, Refusal::Snp(SnpRefusal::VlekNotAllowed { cloud }));
+    assert_eq!(refused, Refusal::Snp(SnpRefusal::VlekNotAllowed { cloud: cloud.clone() }));
+    let refused = case.refuse("/AllowedClouds", json!(["CN=cc-us-east-1.amazonaws.com"]));
+    assert_eq!(refused, Refusal::Snp(SnpRefusal::CloudNotAllowed { cloud }));
     // its reports are from level 1, which no manifest can allow
     let refused = case.refuse("/CPUs", json!(1));
     assert_eq!(refused, Refusal::Snp(SnpRefusal::Vmpl { got: 1 }));

@@ -21,7 +21,7 @@ use rustls::ClientConfig;
 
 use crate::{
     bundle::Bundle,
-    cache::Cache,
+    cache::{Cache, Entry},
     document::{Document, Freshness, declared_next_update},
     endpoint::Endpoints,
     error::{FetchError, SetupError},
@@ -238,12 +238,14 @@ impl Collector {
         flight.await
     }
 
-    /// Says how long a document counts, now that it has been verified.
-    pub async fn confirm(&self, key: &Key, freshness: Freshness) {
-        let key = key.clone();
+    /// Says how long a document counts, now that it has been verified. Another one that came into the cache meanwhile, from
+    /// whoever writes there or from a vendor gone bad, is left as it is: nobody has verified that one.
+    pub async fn confirm(&self, verified: &Found, freshness: Freshness) {
+        let (key, document) = (verified.provenance.key.clone(), Arc::clone(&verified.document));
         self.inner
             .in_cache(move |cache| {
-                if let Some(mut entry) = cache.load(&key).filter(|entry| entry.freshness != freshness) {
+                let same = |entry: &Entry| entry.document == *document && entry.freshness != freshness;
+                if let Some(mut entry) = cache.load(&key).filter(same) {
                     entry.freshness = freshness;
                     if let Err(error) = cache.store(&key, &entry) {
                         tracing::warn!(%key, %error, "a document cannot be kept");
@@ -253,11 +255,18 @@ impl Collector {
             .await;
     }
 
-    /// Drops a document that failed verification, so that the next call asks the vendor.
-    pub async fn reject(&self, key: &Key) {
-        tracing::warn!(%key, "collateral failed verification, and was dropped from the cache");
-        let key = key.clone();
-        self.inner.in_cache(move |cache| cache.remove(&key)).await;
+    /// Drops a document that failed verification, so that the next call asks the vendor. Another one that came into the
+    /// cache meanwhile stays: it may be the right one.
+    pub async fn reject(&self, refused: &Found) {
+        let (key, document) = (refused.provenance.key.clone(), Arc::clone(&refused.document));
+        self.inner
+            .in_cache(move |cache| {
+                if cache.load(&key).is_some_and(|entry| entry.document == *document) {
+                    tracing::warn!(%key, "collateral failed verification, and was dropped from the cache");
+                    cache.remove(&key);
+                }
+            })
+            .await;
     }
 }
 

@@ -64,7 +64,7 @@ impl Collector {
         for found in &gathered.documents {
             let key = &found.provenance.key;
             if let Some(until) = declared_next_update(key, &found.document) {
-                self.confirm(key, Freshness::Until(until)).await;
+                self.confirm(found, Freshness::Until(until)).await;
             }
         }
     }
@@ -76,12 +76,12 @@ impl Collector {
         gathered: &Gathered,
         refusal: &(dyn Error + 'static),
     ) -> impl Future<Output = ()> + Send + use<> {
-        let keys = gathered.documents.iter().map(|found| found.provenance.key.clone());
-        let faulty: Vec<Key> = keys.filter(|key| speaks_of(refusal, key.kind())).collect();
+        let speaks_of = |found: &&Found| speaks_of(refusal, found.provenance.key.kind());
+        let faulty: Vec<Found> = gathered.documents.iter().filter(speaks_of).cloned().collect();
         let collector = self.clone();
         async move {
-            for key in &faulty {
-                collector.reject(key).await;
+            for found in &faulty {
+                collector.reject(found).await;
             }
         }
     }

@@ -32,6 +32,8 @@ pub use publish::{OCSP_PATH, Published, ROOT_CRL_PATH};
 struct State {
     /// By path with query.
     documents: Mutex<HashMap<String, Published>>,
+    /// By path and body: what a service answers that is asked with a document.
+    answers: Mutex<HashMap<(String, Vec<u8>), Published>>,
     once: Mutex<HashMap<String, VecDeque<Fault>>>,
     always: Mutex<HashMap<String, Fault>>,
     requests: Mutex<Vec<Recorded>>,
@@ -74,6 +76,12 @@ impl VendorServer {
     /// Publishes a document under a path with its query, in place of an older one.
     pub fn publish(&self, path_and_query: &str, document: Published) {
         self.state.documents.lock().unwrap().insert(path_and_query.to_owned(), document);
+    }
+
+    /// Publishes the answer to one request body, in place of an older one. It goes before a document of the same path.
+    pub fn answer(&self, path_and_query: &str, request: &[u8], document: Published) {
+        let asked = (path_and_query.to_owned(), request.to_vec());
+        self.state.answers.lock().unwrap().insert(asked, document);
     }
 
     /// Misbehaves on every request for `path` (without query), until told otherwise.
@@ -136,13 +144,15 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let target = parts.uri.path_and_query().map_or_else(|| parts.uri.to_string(), ToString::to_string);
     let etag = parts.headers.get(header::IF_NONE_MATCH).cloned();
     let body = body.collect().await?.to_bytes();
+    let asked = (target.clone(), body.to_vec());
     let recorded = Recorded { method: parts.method, path: target.clone(), headers: parts.headers, body };
     state.requests.lock().unwrap().push(recorded);
     let fault = state.next_fault(path_of(&target));
     if fault == Some(Fault::HeldBack) {
         state.open.subscribe().wait_for(|open| *open).await?;
     }
-    let document = state.documents.lock().unwrap().get(&target).cloned();
+    let answered = state.answers.lock().unwrap().get(&asked).cloned();
+    let document = answered.or_else(|| state.documents.lock().unwrap().get(&target).cloned());
     match fault {
         Some(fault) if fault != Fault::HeldBack => fault.answer(document).await,
         _ => match document {

@@ -6,6 +6,7 @@ mod inputs;
 mod manifest;
 mod nvidia;
 mod real;
+mod real_manifest;
 mod snp;
 mod support;
 mod tdx;

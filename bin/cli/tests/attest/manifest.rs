@@ -32,13 +32,13 @@ fn tdx_entry() -> Value {
 }
 
 /// An entry with another value at a JSON pointer.
-fn with(mut entry: Value, pointer: &str, value: Value) -> Value {
+pub(crate) fn with(mut entry: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     entry.pointer_mut(parent).unwrap()[name] = value;
     entry
 }
 
-fn manifest(policy: [u8; 32], reference_values: &Value) -> Vec<u8> {
+pub(crate) fn manifest(policy: [u8; 32], reference_values: &Value) -> Vec<u8> {
     let policies = json!({
         hex::encode(policy): {"SANs": ["coordinator", "*"], "Role": "coordinator", "WorkloadSecretID": "apps"},
     });
@@ -207,7 +207,10 @@ fn a_report_that_its_entry_refuses() {
             .json()
     };
     refused_by_entry(&flags(snp_entry()), "signer_allowed", "Genoa entry 1");
-    flags(with(snp_entry(), "/AllowVLEK", json!(true))).verdict(0);
+    let vlek =
+        |clouds: Value| flags(with(with(snp_entry(), "/AllowVLEK", json!(true)), "/AllowedClouds", clouds));
+    refused_by_entry(&vlek(json!(["CN=cc-other.example.com"])), "signer_allowed", "Genoa entry 1");
+    vlek(json!(["CN=cc-test.example.com"])).verdict(0);
 }
 
 #[test]

@@ -329,7 +329,7 @@ fn arguments(root: &Path, case: &Case, at: &str) -> Vec<String> {
 }
 
 /// The documents of a case as one JSON object.
-fn collateral(case: &Path) -> Vec<u8> {
+pub(crate) fn collateral(case: &Path) -> Vec<u8> {
     let read = |name: &str| std::fs::read(case.join(name)).unwrap();
     let sample = case.ends_with("untrusted-root-intel-sample");
     let names = if sample {

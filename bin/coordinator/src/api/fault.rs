@@ -119,6 +119,7 @@ fn join(refusal: &JoinError) -> (StatusCode, &'static str) {
         JoinError::Nonce(NonceError::Expired) => "nonce_expired",
         JoinError::Appraise(refusal) => match refusal {
             AppraiseError::PlatformNotInManifest { .. } => "platform_not_in_manifest",
+            AppraiseError::ProductNotInManifest { .. } => "product_not_in_manifest",
             AppraiseError::ReferenceValueMissing { .. } => "reference_value_missing",
             AppraiseError::SimulatedNotBuilt => "simulated_not_built",
             AppraiseError::SimulatedNotAllowed => "simulated_not_allowed",

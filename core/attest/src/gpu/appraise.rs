@@ -5,7 +5,8 @@
 
 mod revocation;
 
-pub use revocation::{Component, ComponentState, Unanswered};
+pub(super) use revocation::Responses;
+pub use revocation::{Component, ComponentState, Unanswered, answered_for};
 
 use super::chain::{ChainError, VerifiedChain};
 use super::measurements::{self, Compared, MeasurementError, RimRole};
@@ -145,9 +146,30 @@ pub fn appraise(
     now: UnixTime,
 ) -> Result<AppraisedDevice, AppraisalError> {
     let Collateral { driver, vbios, ocsp } = *collateral;
+    appraise_sharing(device, driver, vbios, &mut Responses::new(ocsp), policy, now)
+}
+
+/// The same for one of several devices, with the responses that were verified for the others.
+pub(super) fn appraise_sharing(
+    device: VerifiedDevice,
+    driver: Option<&VerifiedRim>,
+    vbios: Option<&VerifiedRim>,
+    responses: &mut Responses<'_>,
+    policy: &Policy,
+    now: UnixTime,
+) -> Result<AppraisedDevice, AppraisalError> {
     let reference = Reference::check(&device, driver, vbios, policy, now)?;
-    let responses = revocation::genuine(&reference.chains(&device), ocsp)?;
-    reference.finish(device, &responses, policy, now)
+    responses.verify(&reference.chains(&device))?;
+    reference.finish(device, responses.genuine(), policy, now)
+}
+
+/// The RIMs that a device needs, for who fetches them. Step 5 comes first: nobody is asked about versions that are refused.
+///
+/// # Errors
+/// [`AppraisalError::VersionNotAllowed`], [`AppraisalError::VersionMissing`].
+pub fn required_rims(device: &VerifiedDevice, policy: &Policy) -> Result<Vec<RimId>, AppraisalError> {
+    let Needed { driver, vbios } = Needed::by(device, policy)?;
+    Ok(driver.into_iter().chain([vbios]).map(|needed| needed.id).collect())
 }
 
 /// The same with OCSP responses that were verified before: for many devices, or again and again, without a signature to check.

@@ -5,7 +5,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::appraise::{AppraisalError, Collateral, appraise};
+use super::appraise::{AppraisalError, Responses, appraise_sharing};
 use super::fleet::{AppraisedFleet, Fleet, FleetError};
 use super::policy::Policy;
 use super::rim::{self, RimError, VerifiedRim};
@@ -253,6 +253,7 @@ impl Bundle {
         };
         let rims: Vec<VerifiedRim> =
             self.rims.iter().enumerate().map(verify_rim).collect::<Result<_, _>>()?;
+        let mut responses = Responses::new(&self.ocsp);
         let mut appraised = Vec::with_capacity(devices.len());
         for (device, verified) in devices.into_iter().enumerate() {
             let fields = verified.report().opaque();
@@ -262,12 +263,9 @@ impl Bundle {
                 };
                 rims.iter().find(same)
             };
-            let collateral = Collateral {
-                driver: pick(fields.driver_version.as_deref()),
-                vbios: pick(fields.vbios_version.as_deref()),
-                ocsp: &self.ocsp,
-            };
-            let done = appraise(verified, &collateral, policy, now)
+            let (driver, vbios) =
+                (pick(fields.driver_version.as_deref()), pick(fields.vbios_version.as_deref()));
+            let done = appraise_sharing(verified, driver, vbios, &mut responses, policy, now)
                 .map_err(|source| MachineError::Appraisal { device, source: Box::new(source) })?;
             appraised.push(done);
         }
@@ -314,3 +312,6 @@ fn cap(what: &'static str, found: usize, most: usize) -> Result<(), BundleError>
 fn decode(member: &'static str, text: &str) -> Result<Vec<u8>, BundleError> {
     STANDARD.decode(text).map_err(|source| BundleError::Base64 { member, source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::snp::SnpRefusal;
 use super::tdx::TdxRefusal;
 use crate::digest::PolicyHash;
+use crate::reference::SnpProduct;
 
 /// Entries that a message names; the report has all of them.
 const SHOWN: usize = 8;
@@ -39,6 +40,12 @@ pub enum AppraiseError {
         "the deployment is SIMULATED, protected by no hardware; for development only, it can be accepted with --danger-simulated"
     )]
     SimulatedNotAllowed,
+    /// Said where its certificate was not even asked for: the vendor need not learn of machines that are refused anyway.
+    #[error("the evidence is of a {got} processor, and no reference value of the manifest is for one")]
+    ProductNotInManifest {
+        /// The report's product line.
+        got: SnpProduct,
+    },
     /// What the vendor publishes is not at hand.
     #[error(
         "the {kind} evidence does not bring {what}, and it was not fetched either; fetch it from the vendor, or give a bundle that has it"

@@ -14,6 +14,7 @@ use super::step::{StepReport, Values, Verdict, passed_until};
 use super::tdx as tdx_steps;
 use crate::digest::PolicyHash;
 use crate::model::Manifest;
+use crate::needs::unnamed_product;
 use crate::options::{SnpCollateral, VerifyOptions};
 
 /// What was found out about evidence, step by step; for people and for machines, never for decisions.
@@ -69,7 +70,7 @@ pub(super) fn snp(
     report: &mut EvidenceReport,
 ) -> Result<PolicyHash, AppraiseError> {
     // steps 1 to 5: genuine
-    let genuine = snp_genuine(evidence, options, now).inspect_err(|failed| {
+    let genuine = snp_genuine(manifest, evidence, options, now).inspect_err(|failed| {
         report.snp(Some((failed.step, failed.shown())));
         report.bound(6, Verdict::NotReached, expected);
     });
@@ -150,6 +151,7 @@ impl<S> NotGenuine<S> {
 }
 
 fn snp_genuine(
+    manifest: &Manifest,
     evidence: &[u8],
     options: &VerifyOptions,
     now: UnixTime,
@@ -157,9 +159,9 @@ fn snp_genuine(
     let kind = EvidenceKind::Snp;
     let at = |step| move |error| NotGenuine { step, error };
     let given = sevsnp::decode(evidence).map_err(|error| NotGenuine::new(amd::Step::Report, kind, error))?;
-    let signer = Report::parse(&given.report[..])
-        .map_err(|error| NotGenuine::new(amd::Step::Report, kind, error))?
-        .signer;
+    let parsed =
+        Report::parse(&given.report[..]).map_err(|error| NotGenuine::new(amd::Step::Report, kind, error))?;
+    let signer = parsed.signer;
     let none = SnpCollateral::default();
     let fetched = options.collateral.snp.as_deref().unwrap_or(&none);
     // the evidence's own certificates first: those that were fetched may be for another chip
@@ -167,25 +169,40 @@ fn snp_genuine(
         Signer::Vcek => (given.vcek.as_ref(), "the chip's certificate (VCEK)"),
         Signer::Vlek => (given.vlek.as_ref(), "the cloud's certificate (VLEK)"),
     };
-    let vek = own.or(fetched.vek.as_ref()).ok_or(AppraiseError::CollateralMissing { kind, what });
+    let vek = own.or(fetched.vek.as_ref()).ok_or_else(|| match unnamed_product(&parsed, manifest) {
+        // it was not fetched on purpose
+        Some(got) => AppraiseError::ProductNotInManifest { got },
+        None => AppraiseError::CollateralMissing { kind, what },
+    });
     let vek = vek.map_err(at(amd::Step::EndorsementKey))?;
     let ask = given.ask.as_ref().or(fetched.ask.as_ref());
-    let crl = newer_list(given.crl.as_deref(), fetched.crl.as_deref());
-    if crl.is_none() && options.require_crl {
+    let lists = newest_first(given.crl.as_deref(), fetched.crl.as_deref());
+    if lists.is_empty() && options.require_crl {
         return Err(at(amd::Step::RevocationList)(AppraiseError::RevocationListMissing));
     }
     // bounded as Intel's: a grace of years would keep every revocation away
     Grace::seconds(options.crl_grace)
         .map_err(|error| NotGenuine::new(amd::Step::RevocationList, kind, error))?;
-    let endorsement = Endorsement {
-        vek,
-        ask: ask.map_or(&[], Vec::as_slice),
-        // never the evidence's: the root is pinned
-        ark: &[],
-        crl,
-        crl_grace: options.crl_grace,
+    let roots = options.roots.snp();
+    let verify = |crl: Option<&[u8]>| {
+        let endorsement = Endorsement {
+            vek,
+            ask: ask.map_or(&[], Vec::as_slice),
+            // never the evidence's: the root is pinned
+            ark: &[],
+            crl,
+            crl_grace: options.crl_grace,
+        };
+        amd::verify(&given.report[..], &endorsement, &roots, now)
     };
-    amd::verify(&given.report[..], &endorsement, &options.roots.snp(), now).map_err(|error| match error {
+    let newest = verify(lists.first().copied());
+    let verified = match (newest, lists.get(1)) {
+        // who made up a list with a late date has not made the other one worse
+        (Err(error), Some(other)) if is_no_list_of_the_root(&error) => verify(Some(other))
+            .map_err(|of_other| if is_no_list_of_the_root(&of_other) { error } else { of_other }),
+        (newest, _) => newest,
+    };
+    verified.map_err(|error| match error {
         amd::VerifyError::CrlStale { next_update, grace } => {
             at(amd::Step::RevocationList)(AppraiseError::RevocationListStale { next_update, grace })
         }
@@ -194,11 +211,23 @@ fn snp_genuine(
 }
 
 /// The host chooses what its evidence brings, and would choose a list from before its key was revoked; so the newer one
-/// counts. A date that was made up only makes the verification fail, for the signature covers it.
-fn newer_list<'a>(own: Option<&'a [u8]>, fetched: Option<&'a [u8]>) -> Option<&'a [u8]> {
-    let (Some(own), Some(fetched)) = (own, fetched) else { return fetched.or(own) };
+/// counts, of those that the root signed. Dates are read before signatures: see [`is_no_list_of_the_root`].
+fn newest_first<'a>(own: Option<&'a [u8]>, fetched: Option<&'a [u8]>) -> Vec<&'a [u8]> {
     let made = |list| Crl::parse_der(list).ok().map(|list| list.this_update());
-    if made(own) > made(fetched) { Some(own) } else { Some(fetched) }
+    // the fetched one of two of the same time
+    let mut lists: Vec<&[u8]> = fetched.into_iter().chain(own).collect();
+    lists.sort_by_key(|list| std::cmp::Reverse(made(list)));
+    lists
+}
+
+/// Whether it failed because the list is not the root's, so that its date was nobody's word. A list of the root's that revokes,
+/// has ended or is yet to come stays the newest.
+fn is_no_list_of_the_root(error: &amd::VerifyError) -> bool {
+    use amd::VerifyError;
+    matches!(
+        error,
+        VerifyError::Crl { .. } | VerifyError::CrlNotIssued { .. } | VerifyError::CrlNotApplicable
+    )
 }
 
 fn note_revocations(crl: CrlState, report: &mut EvidenceReport) {

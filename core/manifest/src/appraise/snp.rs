@@ -120,14 +120,23 @@ fn product(evidence: &Evidence, entry: &SnpReference) -> Checked<SnpRefusal> {
     Checked::required(Values::default().with("product", got), failure)
 }
 
-/// Step 2: a VLEK only if the manifest says so. Its owner can sign for any machine of its cloud.
+/// Step 2: a VLEK only if the manifest says so, and names its cloud. Its owner can sign for any machine of its cloud.
 fn signer(evidence: &Evidence, entry: &SnpReference) -> Checked<SnpRefusal> {
     let mut values = Values::default().with("signer", evidence.signer);
     if let Some(cloud) = &evidence.cloud {
         values = values.with("cloud", cloud);
     }
-    let refused = evidence.signer == Signer::Vlek && !entry.allow_vlek;
-    Checked::required(values, refused.then(|| SnpRefusal::VlekNotAllowed { cloud: evidence.cloud.clone() }))
+    let cloud = || evidence.cloud.clone();
+    let refusal = match evidence.signer {
+        Signer::Vcek => None,
+        Signer::Vlek if !entry.allow_vlek => Some(SnpRefusal::VlekNotAllowed { cloud: cloud() }),
+        // the certificate says whom AMD gave the key: another cloud's owner proves nothing about this one
+        Signer::Vlek => {
+            let named = evidence.cloud.as_ref().is_some_and(|cloud| entry.allowed_clouds.contains(cloud));
+            (!named).then(|| SnpRefusal::CloudNotAllowed { cloud: cloud() })
+        }
+    };
+    Checked::required(values, refusal)
 }
 
 /// Step 4: the chip is hidden only if the manifest says so.

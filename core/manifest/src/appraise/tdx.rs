@@ -164,8 +164,12 @@ pub(super) fn appraise(evidence: &Evidence, entry: &TdxReference) -> (Vec<StepRe
 fn evaluation_number(evidence: &Evidence, entry: &TdxReference) -> Checked<TdxRefusal> {
     let got = evidence.evaluation_number;
     let values = Values::default().with("evaluation_number", got);
-    let need = entry.min_tcb_evaluation_data_number.unwrap_or(0);
-    Checked::optional(values, need > 0, || (got < need).then_some(TdxRefusal::EvaluationNumber { got, need }))
+    let failure = match entry.min_tcb_evaluation_data_number {
+        // absent is not "any": whoever wants that writes 0
+        None => Some(TdxRefusal::EvaluationNumberMissing { got }),
+        Some(need) => (got < need).then_some(TdxRefusal::EvaluationNumber { got, need }),
+    };
+    Checked::required(values, failure)
 }
 
 /// Step 7: the verification tolerated what any entry tolerates; this entry must tolerate it, too.

@@ -192,7 +192,20 @@ fn what_a_generator_left_out_is_named() {
     ];
     assert_eq!(manifest.expected_missing(), expected);
     let manifest = real("tdx", json!({})).unwrap();
-    assert_eq!(manifest.expected_missing().len(), 4);
+    let entry = "ReferenceValues.tdx[0]";
+    let expected = ["MrTd", "MrSeam", "Rtmrs", "Xfam", "MinTCBEvaluationDataNumber"];
+    assert_eq!(manifest.expected_missing(), expected.map(|name| format!("{entry}.{name}")));
+    // an explicit 0 is a choice
+    let mut any = tdx();
+    any["MinTCBEvaluationDataNumber"] = json!(0);
+    assert!(real("tdx", any).unwrap().expected_missing().is_empty());
+    let mut vlek = snp();
+    vlek["AllowVLEK"] = json!(true);
+    for clouds in [json!(null), json!([])] {
+        vlek["AllowedClouds"] = clouds;
+        let manifest = real("snp", vlek.clone()).unwrap();
+        assert_eq!(manifest.expected_missing(), ["ReferenceValues.snp[0].AllowedClouds"]);
+    }
     let manifest = real("simulated", json!({})).unwrap();
     assert_eq!(manifest.expected_missing(), ["ReferenceValues.simulated[0].HostData"]);
 }
@@ -353,12 +366,14 @@ fn no_truncation_panics() {
 fn members_of_ours_in_reference_values() {
     let mut entry = snp();
     entry["AllowVLEK"] = json!(true);
+    entry["AllowedClouds"] = json!(["CN=cc-test.example.com"]);
     entry["AllowMaskedChipID"] = json!(true);
     entry["RequireIDBlock"] = json!(true);
     entry["MinimumTCB"]["FMCVersion"] = json!(2);
     let manifest = real("snp", entry).unwrap();
     let parsed = &manifest.reference_values().snp[0];
     assert!(parsed.allow_vlek && parsed.allow_masked_chip_id && parsed.require_id_block);
+    assert_eq!(parsed.allowed_clouds, ["CN=cc-test.example.com"]);
     assert_eq!(parsed.minimum_tcb.fmc, Some(2));
     let mut entry = tdx();
     entry["ToleratedTCBStatus"] = json!([{"Status": "OutOfDate", "Advisories": ["INTEL-SA-1"]}]);

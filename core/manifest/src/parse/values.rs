@@ -17,6 +17,8 @@ const MAX_ENTRIES: usize = 1024;
 const MAX_TOLERATED: usize = 16;
 /// Advisories per tolerated status.
 const MAX_ADVISORIES: usize = 256;
+/// Clouds, or regions of one, per entry.
+const MAX_CLOUDS: usize = 256;
 /// Chips or platform instances per entry.
 const MAX_IDS: usize = 4096;
 
@@ -51,6 +53,12 @@ fn snp(
     let mut note = Missing { entry: entry.path(""), list: missing };
     let product_path = entry.path("ProductName");
     let product_name = entry.text("ProductName")?.map(|name| product(product_path, name)).transpose()?;
+    let allow_vlek = entry.flag("AllowVLEK")?;
+    let allowed_clouds = strings(entry.take("AllowedClouds"), MAX_CLOUDS)?;
+    if allow_vlek {
+        // AMD gives VLEKs to several clouds: without a name, any of them could sign
+        note.required("AllowedClouds", allowed_clouds.first());
+    }
     let reference = SnpReference {
         product_name: note.required("ProductName", product_name),
         trusted_measurement: note.required("TrustedMeasurement", entry.bytes("TrustedMeasurement")?),
@@ -59,7 +67,8 @@ fn snp(
         platform_info: platform_info(nested(&mut entry, "PlatformInfo")?, unknown)?,
         minimum_mitigation_vector: entry.number("MinimumMitigationVector")?.unwrap_or(0),
         allowed_chip_ids: entry.byte_list("AllowedChipIDs", MAX_IDS)?,
-        allow_vlek: entry.flag("AllowVLEK")?,
+        allow_vlek,
+        allowed_clouds,
         allow_masked_chip_id: entry.flag("AllowMaskedChipID")?,
         require_id_block: entry.flag("RequireIDBlock")?,
         cpus: entry.number("CPUs")?,
@@ -147,7 +156,8 @@ fn tdx(
         mr_seam: note.required("MrSeam", entry.bytes("MrSeam")?),
         rtmrs: note.required("Rtmrs", rtmrs(&mut entry)?),
         xfam: note.required("Xfam", entry.bytes("Xfam")?),
-        min_tcb_evaluation_data_number: entry.number("MinTCBEvaluationDataNumber")?,
+        min_tcb_evaluation_data_number: note
+            .required("MinTCBEvaluationDataNumber", entry.number("MinTCBEvaluationDataNumber")?),
         allowed_piids: entry.byte_list("AllowedPIIDs", MAX_IDS)?,
         memory_integrity: entry.flag("MemoryIntegrity")?,
         smt_disabled: entry.flag("SMTDisabled")?,

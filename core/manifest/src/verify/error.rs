@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::report::Step;
 use crate::appraise::{AppraiseError, Refusals};
 use crate::digest::{ManifestDigest, PolicyHash};
+use crate::reference::SnpProduct;
 
 /// Why a deployment is not trusted: one variant for each way in which a step fails.
 #[derive(Debug, Error)]
@@ -77,6 +78,14 @@ pub enum VerifyError {
         "cannot trust this deployment: it is SIMULATED, protected by no hardware; for development only, it can be accepted with --danger-simulated"
     )]
     SimulatedNotAllowed,
+    /// No entry is for its processor; nobody was asked about it.
+    #[error(
+        "cannot trust this deployment: its evidence is of a {got} processor, and no reference value of the manifest is for one"
+    )]
+    ProductNotInManifest {
+        /// The report's product line.
+        got: SnpProduct,
+    },
     /// Step 7: what the vendor publishes is not at hand.
     #[error(
         "cannot verify this deployment: its {kind} evidence does not bring {what}, and it was not fetched either. Let it be fetched from the vendor, or give a bundle that has it"
@@ -173,7 +182,8 @@ impl VerifyError {
             Self::PlatformNotInManifest { .. }
             | Self::ReferenceValueMissing { .. }
             | Self::SimulatedNotBuilt
-            | Self::SimulatedNotAllowed => Step::Platform,
+            | Self::SimulatedNotAllowed
+            | Self::ProductNotInManifest { .. } => Step::Platform,
             Self::CollateralMissing { .. }
             | Self::RevocationListMissing
             | Self::RevocationListStale { .. }
@@ -194,6 +204,7 @@ impl From<AppraiseError> for VerifyError {
             AppraiseError::ReferenceValueMissing { names } => Self::ReferenceValueMissing { names },
             AppraiseError::SimulatedNotBuilt => Self::SimulatedNotBuilt,
             AppraiseError::SimulatedNotAllowed => Self::SimulatedNotAllowed,
+            AppraiseError::ProductNotInManifest { got } => Self::ProductNotInManifest { got },
             AppraiseError::CollateralMissing { kind, what } => Self::CollateralMissing { kind, what },
             AppraiseError::RevocationListMissing => Self::RevocationListMissing,
             AppraiseError::RevocationListStale { next_update, grace } => {

@@ -162,7 +162,7 @@ fn refuse_under(reference_values: serde_json::Value, kind: EvidenceKind) -> Veri
 #[test]
 fn step_6_a_manifest_with_gaps() {
     match refuse_under(json!({"tdx": [{}]}), EvidenceKind::Tdx) {
-        VerifyError::ReferenceValueMissing { names } => assert_eq!(names.len(), 4),
+        VerifyError::ReferenceValueMissing { names } => assert_eq!(names.len(), 5),
         other => panic!("{other:?}"),
     }
 }

@@ -134,12 +134,9 @@ async fn an_unchanged_status_does_not_outlive_what_was_confirmed() {
     let request = OcspRequest { der: &request };
     let collector = world.collector();
     collector.ocsp(&request).await.unwrap();
-    let unchanged = collector.ocsp(&request).await.unwrap();
-    assert_eq!(
-        (unchanged.found.provenance.origin, unchanged.found.provenance.state),
-        (Origin::Cache, State::Unknown)
-    );
-    collector.confirm(&request.key(), Freshness::Until(UnixTime(START + DAY))).await;
+    let unchanged = collector.ocsp(&request).await.unwrap().found;
+    assert_eq!((&unchanged.provenance.origin, unchanged.provenance.state), (&Origin::Cache, State::Unknown));
+    collector.confirm(&unchanged, Freshness::Until(UnixTime(START + DAY))).await;
     world.pass(DAY);
     let error = collector.ocsp(&request).await.unwrap_err();
     let FetchError::Expired { source, .. } = error else { panic!("{error:?}") };
@@ -175,16 +172,47 @@ async fn certificate_status_counts_only_once_confirmed() {
     assert_eq!((sent.method.as_str(), sent.header("content-type")), ("POST", "application/ocsp-request"));
     assert_eq!(sent.body, request.der);
 
-    collector.confirm(&request.key(), Freshness::Until(UnixTime(START + DAY))).await;
+    let verified = collector.ocsp(&request).await.unwrap().found;
+    collector.confirm(&verified, Freshness::Until(UnixTime(START + DAY))).await;
     let answer = collector.ocsp(&request).await.unwrap();
     assert_eq!(
         (answer.found.provenance.origin, answer.found.provenance.state),
         (Origin::Cache, State::Current)
     );
-    assert_eq!(world.server.count(OCSP_PATH), 2);
+    assert_eq!(world.server.count(OCSP_PATH), 3);
     world.pass(DAY);
     collector.ocsp(&request).await.unwrap();
-    assert_eq!(world.server.count(OCSP_PATH), 3);
+    assert_eq!(world.server.count(OCSP_PATH), 4);
+}
+
+/// Between an answer and the end of its verification another one may come into the cache, which nobody verified.
+#[tokio::test]
+async fn only_what_was_verified_is_confirmed_or_dropped() {
+    let world = World::new().await;
+    let request = der(b"is it good?");
+    let request = OcspRequest { der: &request };
+    let collector = world.collector();
+    world.server.nvidia_ocsp(&der(b"good"));
+    let verified = collector.ocsp(&request).await.unwrap().found;
+    world.server.nvidia_ocsp(&der(b"forged"));
+    let forged = collector.ocsp(&request).await.unwrap().found;
+
+    collector.confirm(&verified, Freshness::Until(UnixTime(START + DAY))).await;
+    let answer = collector.ocsp(&request).await.unwrap();
+    assert_eq!(answer.found.provenance.state, State::Unknown, "{:?}", answer.found.provenance.origin);
+    assert_eq!(
+        world.server.count(OCSP_PATH),
+        3,
+        "the forged one does not count by the good one's verification"
+    );
+
+    world.server.nvidia_ocsp(&der(b"good"));
+    let good = collector.ocsp(&request).await.unwrap().found;
+    collector.reject(&forged).await;
+    collector.confirm(&good, Freshness::Until(UnixTime(START + DAY))).await;
+    let answer = collector.ocsp(&request).await.unwrap();
+    assert_eq!((answer.bytes, answer.found.provenance.state), (der(b"good"), State::Current));
+    assert_eq!(world.server.count(OCSP_PATH), 4);
 }
 
 #[tokio::test]

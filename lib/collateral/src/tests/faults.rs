@@ -243,8 +243,9 @@ async fn a_wrongly_signed_document_is_dropped_when_verification_says_so() {
     let forged = super::support::crl(START + 300 * DAY);
     world.server.fault_once(CRL_PATH, Fault::Instead(forged.clone()));
     let collector = world.collector();
-    assert_eq!(get(&collector, &crl_key()).await.unwrap().document.bytes, forged, "not decided here");
-    collector.reject(&crl_key()).await;
+    let found = get(&collector, &crl_key()).await.unwrap();
+    assert_eq!(found.document.bytes, forged, "not decided here");
+    collector.reject(&found).await;
     assert_eq!(get(&collector, &crl_key()).await.unwrap().document.bytes, genuine);
 }
 

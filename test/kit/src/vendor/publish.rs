@@ -116,7 +116,12 @@ impl VendorServer {
         self.publish(&format!("/v1/rim/{id}"), Published::new("application/json", json.to_string()));
     }
 
-    /// The answer to every request for certificate status.
+    /// The answer to one request for certificate status.
+    pub fn nvidia_ocsp_for(&self, request: &[u8], der: &[u8]) {
+        self.answer(OCSP_PATH, request, Published::new("application/ocsp-response", der));
+    }
+
+    /// The answer to every other request for certificate status.
     pub fn nvidia_ocsp(&self, der: &[u8]) {
         self.publish(OCSP_PATH, Published::new("application/ocsp-response", der));
     }

@@ -4,6 +4,7 @@
 //! that is not genuine is an error whatever the policy says. Nobody answers for a device's own leaf: NVIDIA's responder does not know
 //! them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::AppraisalError;
@@ -74,7 +75,15 @@ impl fmt::Display for ComponentState {
     }
 }
 
-/// The certificates of a chain that somebody answers for, with their positions and issuers.
+/// The certificates of a chain that somebody answers for, each with its issuer: what has to be asked before step 8.
+pub fn answered_for(
+    component: Component,
+    chain: &VerifiedChain,
+) -> impl Iterator<Item = (&Certificate, &Certificate)> {
+    pairs(component, chain).map(|(_, pair)| pair)
+}
+
+/// The same, with their positions.
 fn pairs(
     component: Component,
     chain: &VerifiedChain,
@@ -83,30 +92,49 @@ fn pairs(
     chain.pairs().enumerate().skip(usize::from(component == Component::Gpu))
 }
 
-/// Verifies the responses that are about a certificate of these chains; the others are left out.
-pub(super) fn genuine(
-    chains: &[(Component, &VerifiedChain)],
-    responses: &[Vec<u8>],
-) -> Result<Vec<GenuineResponse>, AppraisalError> {
-    let mut genuine = Vec::new();
-    for response in responses {
-        let all = chains.iter().flat_map(|(component, chain)| {
-            pairs(*component, chain).map(|(position, pair)| (*component, position, pair))
-        });
-        for (component, position, (subject, issuer)) in all {
-            match ocsp::verify_signature(response, subject, issuer) {
-                Ok(response) => {
-                    genuine.push(response);
-                    break;
+/// OCSP responses, each verified once however many devices share it: those of one machine share all but a certificate or two.
+pub(in crate::gpu) struct Responses<'a> {
+    raw: &'a [Vec<u8>],
+    /// Places in `raw` of those that are in `genuine`.
+    known: BTreeSet<usize>,
+    genuine: Vec<GenuineResponse>,
+}
+
+impl<'a> Responses<'a> {
+    pub(in crate::gpu) fn new(raw: &'a [Vec<u8>]) -> Self {
+        Self { raw, known: BTreeSet::new(), genuine: Vec::new() }
+    }
+
+    /// Verifies those that are about a certificate of these chains, and were not verified for others; the rest is left out.
+    pub(super) fn verify(&mut self, chains: &[(Component, &VerifiedChain)]) -> Result<(), AppraisalError> {
+        for (place, response) in self.raw.iter().enumerate() {
+            if self.known.contains(&place) {
+                continue;
+            }
+            let all = chains.iter().flat_map(|(component, chain)| {
+                pairs(*component, chain).map(|(position, pair)| (*component, position, pair))
+            });
+            for (component, position, (subject, issuer)) in all {
+                match ocsp::verify_signature(response, subject, issuer) {
+                    Ok(response) => {
+                        self.genuine.push(response);
+                        self.known.insert(place);
+                        break;
+                    }
+                    Err(OcspError::OtherCertificate) => {}
+                    // not even a response: about nothing, as if it were not there
+                    Err(OcspError::Response(_)) => break,
+                    Err(source) => return Err(AppraisalError::Ocsp { component, position, source }),
                 }
-                Err(OcspError::OtherCertificate) => {}
-                // not even a response: about nothing, as if it were not there
-                Err(OcspError::Response(_)) => break,
-                Err(source) => return Err(AppraisalError::Ocsp { component, position, source }),
             }
         }
+        Ok(())
     }
-    Ok(genuine)
+
+    /// All that were verified so far. Each says itself which certificate it is about.
+    pub(super) fn genuine(&self) -> &[GenuineResponse] {
+        &self.genuine
+    }
 }
 
 pub(super) fn states(

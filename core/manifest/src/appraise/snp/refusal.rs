@@ -22,6 +22,15 @@ pub enum SnpRefusal {
         /// Whose VLEK.
         cloud: Option<String>,
     },
+    /// Step 2.
+    #[error(
+        "a VLEK signed the report{}, which `AllowedClouds` of the manifest does not name; name it if this cloud may sign",
+        of_cloud(cloud)
+    )]
+    CloudNotAllowed {
+        /// Whose VLEK.
+        cloud: Option<String>,
+    },
     /// Step 3.
     #[error("the processor is {got}, not {}", .expected.map_or("named by the manifest", SnpProduct::name))]
     Product {
@@ -185,7 +194,7 @@ impl SnpRefusal {
     /// The step that failed.
     pub fn step(&self) -> Step {
         match self {
-            Self::VlekNotAllowed { .. } => Step::SignerAllowed,
+            Self::VlekNotAllowed { .. } | Self::CloudNotAllowed { .. } => Step::SignerAllowed,
             Self::Product { .. } => Step::ProductAllowed,
             Self::ChipMasked => Step::ChipNamed,
             Self::Measurement { .. } => Step::Measurement,

@@ -108,9 +108,26 @@ fn step_2_a_cloud_key_only_if_the_manifest_says_so() {
     };
     let refused = refusal(|evidence, _| by_vlek(evidence));
     assert_eq!(refused, SnpRefusal::VlekNotAllowed { cloud: Some("CN=cc-test.example.com".to_owned()) });
+    for clouds in
+        [&[][..], &["CN=cc-other.example.com"], &["cn=cc-test.example.com"], &["CN=cc-test.example.co"]]
+    {
+        let refused = refusal(|evidence, entry| {
+            by_vlek(evidence);
+            entry.allow_vlek = true;
+            entry.allowed_clouds = clouds.iter().map(|cloud| (*cloud).to_owned()).collect();
+        });
+        let cloud = Some("CN=cc-test.example.com".to_owned());
+        assert_eq!(refused, SnpRefusal::CloudNotAllowed { cloud }, "{clouds:?}");
+    }
+    let refused = refusal(|evidence, entry| {
+        by_vlek(evidence);
+        entry.allowed_clouds = vec!["CN=cc-test.example.com".to_owned()];
+    });
+    assert!(matches!(refused, SnpRefusal::VlekNotAllowed { .. }), "naming clouds alone allows nothing");
     accepted(|evidence, entry| {
         by_vlek(evidence);
         entry.allow_vlek = true;
+        entry.allowed_clouds = vec!["CN=other".to_owned(), "CN=cc-test.example.com".to_owned()];
     });
 }
 

@@ -21,6 +21,14 @@ pub enum TdxRefusal {
         /// The manifest's.
         need: u32,
     },
+    /// Step 2.
+    #[error(
+        "the manifest does not say which evaluation of Intel's it demands at least; the platform was judged by {got}"
+    )]
+    EvaluationNumberMissing {
+        /// The collateral's.
+        got: u32,
+    },
     /// Step 7.
     #[error("the TCB status is {status}, which this entry does not tolerate; the host must be updated")]
     TcbStatus {
@@ -171,7 +179,7 @@ impl TdxRefusal {
     /// The step that failed.
     pub fn step(&self) -> Step {
         match self {
-            Self::EvaluationNumber { .. } => Step::EvaluationNumber,
+            Self::EvaluationNumber { .. } | Self::EvaluationNumberMissing { .. } => Step::EvaluationNumber,
             Self::TcbStatus { .. } | Self::AdvisoryNotListed { .. } => Step::TcbTolerated,
             Self::Debug { .. } | Self::TdAttributes { .. } => Step::TdAttributes,
             Self::Register { of, .. } => match of {

@@ -121,7 +121,9 @@ fn steps_are_those_of_the_specification() {
 fn step_2_evaluation_number() {
     let refused = refusal(|_, entry| entry.min_tcb_evaluation_data_number = Some(21));
     assert_eq!(refused, TdxRefusal::EvaluationNumber { got: 18, need: 21 });
-    accepted(|_, entry| entry.min_tcb_evaluation_data_number = None);
+    let refused = refusal(|_, entry| entry.min_tcb_evaluation_data_number = None);
+    assert_eq!(refused, TdxRefusal::EvaluationNumberMissing { got: 18 });
+    accepted(|_, entry| entry.min_tcb_evaluation_data_number = Some(0));
 }
 
 fn hardening(advisories: &[&str]) -> ToleratedStatus {

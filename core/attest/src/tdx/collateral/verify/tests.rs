@@ -46,6 +46,26 @@ fn lengths_are_capped() {
 }
 
 #[test]
+fn the_root_must_be_in_date() {
+    for (change, early) in [
+        ((|set| set.root.not_after = intel::NOW - 1) as fn(&mut intel::Evidence), false),
+        (|set| set.root.not_before = intel::NOW + 1, true),
+    ] {
+        let set = with(change);
+        let error = verified(&set).unwrap_err();
+        let CollateralError::PckCaChain {
+            source: ChainError::Path { source: PathError::Validity { index: 1, source } },
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!(matches!(source, ValidityError::NotYetValid { .. }), early);
+        // the pinned certificate as well, where the chain brings a renewed one of the same key
+        refused!(collateral(&good()).verify(&roots(&set), NOW), CollateralError::Certificate { .. });
+    }
+}
+
+#[test]
 fn the_root_is_pinned_by_key() {
     let other = Key::p256("another root");
     let set = good();
