@@ -46,7 +46,7 @@ const BAD: [Bad; 7] = [
             pki.vek.extension(&amd::amd_oid("3.3")).value = vec![2, 1, 23];
         },
         code: "evidence_not_accepted",
-        error: "Genoa entry 1: SNP firmware 23 of the reported TCB is below 24: the host must update its firmware",
+        error: "Genoa entry 1: SNP firmware 23 of the certificate's TCB is below 24: the host must update its firmware",
     },
     Bad {
         change: |pki| pki.report[0x0a] |= 1 << 3,
@@ -170,7 +170,7 @@ fn proves_itself(up: &Up, machine: &Machine) {
         assert!(shown.contains(value), "no {value} in {shown}");
     }
     let text = Verified::run(up.directory(), &["--danger-amd-root", &machine.root(), "--offline-collateral"]);
-    assert!(text.output.lines().all(|line| line.starts_with("DANGER, TEST ROOT | ")), "{}", text.output);
+    assert!(text.output.lines().all(|line| line.starts_with("DANGER, TEST ROOT |")), "{}", text.output);
     for part in
         ["VERIFIED: 9 steps passed", "a signature to a TEST ROOT", "Genoa entry 1 of the manifest accepts it"]
     {
@@ -191,11 +191,13 @@ async fn its_root_counts_only_where_it_is_asked_for(up: &Up, machine: &Machine) 
     let client = Client::start(up, &["--offline-collateral"]).await;
     let (status, text) = client.settled().await;
     assert!(
-        status == 503 && text.contains("the AMD SEV-SNP evidence is not genuine") && text.contains(NOT_AMDS),
+        status == 503
+            && text.contains("its AMD SEV-SNP evidence is not genuine: ")
+            && text.contains(NOT_AMDS),
         "{status}: {text}"
     );
     let (status, message) = refusal(client.chat(&chat()).await).await;
-    assert!(status == 502 && message.contains(NOT_AMDS), "{status}: {message}");
+    assert!(status == 503 && message.contains(NOT_AMDS), "{status}: {message}");
     assert!(client.log().contains(NOT_AMDS), "{}", client.log());
 
     refused(&Verified::json(up.directory(), &["--offline-collateral"]), NOT_AMDS);
@@ -254,7 +256,7 @@ async fn a_bad_coordinator_is_refused(up: &Up, machine: &Machine) {
     let (status, text) = client.settled().await;
     assert!(status == 503 && text.contains(BAD[2].error), "{status}: {text}");
     let (status, message) = refusal(client.chat(&chat()).await).await;
-    assert!(status == 502 && message.contains(BAD[2].error), "{status}: {message}");
+    assert!(status == 503 && message.contains(BAD[2].error), "{status}: {message}");
 
     machine.recovers();
     assert_eq!(verify(up, machine, &["--offline-collateral"]).0, 0);
