@@ -23,14 +23,14 @@ pub(super) fn snp(report: &[u8], table: &[u8], bind: &ReportData) -> Result<Vec<
             tracing::warn!("the host's table of certificates cannot be read; evidence goes without them");
         }
     }
-    snp_with(evidence, bind)
+    snp_with(&evidence, bind)
 }
 
 /// SNP: a report with what goes along.
-pub(super) fn snp_with(evidence: sevsnp::SnpEvidence, bind: &ReportData) -> Result<Vec<u8>, QuoteError> {
+pub(super) fn snp_with(evidence: &sevsnp::SnpEvidence, bind: &ReportData) -> Result<Vec<u8>, QuoteError> {
     let platform = EvidenceKind::Snp;
     must_be_ours(platform, evidence.report.get(0x50..0x90), bind)?;
-    sevsnp::encode(&evidence).map_err(|source| QuoteError::Form { platform, source })
+    sevsnp::encode(evidence).map_err(|source| QuoteError::Form { platform, source })
 }
 
 /// TDX: the quote.

@@ -140,7 +140,7 @@ impl Quoter for FakeSnpQuoter {
         for (half, number) in signature.chunks_mut(HALF).zip([r, s]) {
             half.iter_mut().zip(number.iter().rev()).for_each(|(to, from)| *to = *from);
         }
-        evidence::snp_with(SnpEvidence { report: Box::new(report), ..extras }, bind)
+        evidence::snp_with(&SnpEvidence { report: Box::new(report), ..extras }, bind)
     }
 }
 

@@ -12,7 +12,7 @@ use privatemode_test_pki::Key;
 use privatemode_test_pki::amd::{self, Extras};
 use serde_json::{Value, json};
 
-use crate::harness::{Up, logs, refusal};
+use crate::harness::{PRIVATEMODE, Up, logs, refusal};
 use crate::machine::{Client, DAY, Machine, now};
 use crate::verify::{Verified, steps};
 
@@ -23,6 +23,10 @@ const CHAIN: &str = "/vcek/v1/Genoa/cert_chain";
 const LIST: &str = "/vcek/v1/Genoa/crl";
 /// What everybody says who trusts AMD's root alone. The names in the chain are right; the signature is not.
 const NOT_AMDS: &str = "the ASK or ASVK was not issued by the root";
+/// The same where the ASK is AMD's own, because the evidence brings none.
+const NOT_AMDS_VCEK: &str = "the VCEK or VLEK was not issued by the ASK or ASVK of the chain";
+/// The same where not even the name is right.
+const NO_ROOT: &str = "the chain does not end in a root of AMD";
 
 /// A machine that must not be accepted: what is wrong with it, the coordinator's code for it, and the error's words.
 struct Bad {
@@ -113,9 +117,13 @@ fn refused(outcome: &(i32, Value), error: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_whose_evidence_brings_everything() {
     let (upstream, machine) = (upstream().await, Machine::genoa(Extras::All));
-    let up = Up::start(&["--upstream", &upstream.url(), "--danger-fake-snp", &machine.text()]);
+    let receipts = tempfile::tempdir().unwrap();
+    let kept = receipts.path().to_str().unwrap();
+    let up =
+        Up::start(&["--upstream", &upstream.url(), "--danger-fake-snp", &machine.text(), "--receipts", kept]);
     is_loud(&up).await;
     answered(up.post("/chat/completions", chat().to_string()).send().await.unwrap()).await;
+    receipts_say_so(receipts.path());
     proves_itself(&up, &machine);
     its_root_counts_only_where_it_is_asked_for(&up, &machine).await;
     bad_workloads_stay_outside(&up, &machine).await;
@@ -149,6 +157,23 @@ async fn is_loud(up: &Up) {
         let log = std::fs::read_to_string(up.directory().join(format!("logs/{part}.log"))).unwrap();
         assert!(log.contains("FAKE SEV-SNP reports"), "{part}: {log}");
     }
+}
+
+fn receipts_say_so(folder: &Path) {
+    let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let receipt = files
+        .find(|path| {
+            path.extension().is_some_and(|end| end == "json")
+                && path.file_stem().unwrap().to_str().unwrap().find('.').is_none()
+        })
+        .expect("a receipt");
+    let shown =
+        std::process::Command::new(PRIVATEMODE).args(["receipt", "show"]).arg(receipt).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        shown.lines().any(|line| line.starts_with("Downgrades") && line.contains("test-root")),
+        "{shown}"
+    );
 }
 
 /// `privatemode verify` proves all of it, and shows what by.
@@ -189,24 +214,35 @@ async fn its_root_counts_only_where_it_is_asked_for(up: &Up, machine: &Machine) 
     assert_eq!((&status["protocol"], &status["test_root"]), (&json!("fields/1"), &json!(true)));
 
     let client = Client::start(up, &["--offline-collateral"]).await;
-    let (status, text) = client.settled().await;
-    assert!(
-        status == 503
-            && text.contains("its AMD SEV-SNP evidence is not genuine: ")
-            && text.contains(NOT_AMDS),
-        "{status}: {text}"
-    );
-    let (status, message) = refusal(client.chat(&chat()).await).await;
-    assert!(status == 503 && message.contains(NOT_AMDS), "{status}: {message}");
+    verifies_nothing(&client, &format!("its AMD SEV-SNP evidence is not genuine: {NOT_AMDS}")).await;
     assert!(client.log().contains(NOT_AMDS), "{}", client.log());
-
     refused(&Verified::json(up.directory(), &["--offline-collateral"]), NOT_AMDS);
+
+    // a root that does not even bear AMD's name
+    machine.becomes(|pki| {
+        let name = amd::name("ARK-Nobody");
+        for issuer in [&mut pki.ark.subject, &mut pki.ark.issuer, &mut pki.ask.issuer, &mut pki.crl.issuer] {
+            *issuer = name.clone();
+        }
+    });
+    verifies_nothing(&Client::start(up, &["--offline-collateral"]).await, NO_ROOT).await;
+    refused(&Verified::json(up.directory(), &["--offline-collateral"]), NO_ROOT);
+    machine.recovers();
 
     let mut workload = machine.workload(up, &["--offline-collateral"]);
     let status = workload.ended(Duration::from_secs(60)).await.unwrap();
     assert_eq!(status.code(), Some(1));
     let log = workload.stderr();
     assert!(log.contains("the coordinator is refused: ") && log.contains(NOT_AMDS), "{log}");
+}
+
+/// The proxy says why it sends nothing, and sends nothing.
+async fn verifies_nothing(client: &Client, error: &str) {
+    let (status, text) = client.settled().await;
+    assert!(status == 503 && text.contains(error), "{status}: {text}");
+    let (status, message) = refusal(client.chat(&chat()).await).await;
+    assert_eq!(status, 503, "{message}");
+    assert!(message.starts_with("Nothing was sent, because") && message.contains(error), "{message}");
 }
 
 /// The coordinator lets in who is on a good machine and in the manifest, and nobody else.
@@ -253,10 +289,7 @@ async fn a_bad_coordinator_is_refused(up: &Up, machine: &Machine) {
     }
     machine.becomes(BAD[2].change);
     let client = Client::start(up, &["--offline-collateral", "--danger-amd-root", &machine.root()]).await;
-    let (status, text) = client.settled().await;
-    assert!(status == 503 && text.contains(BAD[2].error), "{status}: {text}");
-    let (status, message) = refusal(client.chat(&chat()).await).await;
-    assert!(status == 503 && message.contains(BAD[2].error), "{status}: {message}");
+    verifies_nothing(&client, BAD[2].error).await;
 
     machine.recovers();
     assert_eq!(verify(up, machine, &["--offline-collateral"]).0, 0);
@@ -292,6 +325,13 @@ async fn machines_whose_evidence_brings_nothing_along() {
     assert_eq!(vendor.requests().len(), asked + 3);
     assert_eq!(verify_with(&up, &machine, &vendor, &kept).0, 0);
     assert_eq!(vendor.requests().len(), asked + 3, "certificates and list are kept");
+
+    // AMD's own signing key is built in, so that nobody asks for another one
+    let amds = fresh.path().join("amds");
+    let amds = ["--amd-kds-url", &url, "--collateral-dir", amds.to_str().unwrap()];
+    let chains = vendor.count(CHAIN);
+    refused(&Verified::json(up.directory(), &amds), NOT_AMDS_VCEK);
+    assert_eq!(vendor.count(CHAIN), chains);
 
     without_the_vendor_nobody_new_verifies(&up, &machine, &vendor).await;
     revocations_reach_everybody(&up, &machine, &vendor, fresh.path());
