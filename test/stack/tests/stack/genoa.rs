@@ -23,8 +23,8 @@ const CHAIN: &str = "/vcek/v1/Genoa/cert_chain";
 const LIST: &str = "/vcek/v1/Genoa/crl";
 /// What everybody says who trusts AMD's root alone. The names in the chain are right; the signature is not.
 const NOT_AMDS: &str = "the ASK or ASVK was not issued by the root";
-/// The same where the ASK is AMD's own, because the evidence brings none.
-const NOT_AMDS_VCEK: &str = "the VCEK or VLEK was not issued by the ASK or ASVK of the chain";
+/// The same where the ASK is AMD's own, because the evidence brings none: then the list is the first that AMD did not sign.
+const NOT_AMDS_LIST: &str = "the revocation list was not signed by the root";
 /// The same where not even the name is right.
 const NO_ROOT: &str = "the chain does not end in a root of AMD";
 
@@ -330,7 +330,7 @@ async fn machines_whose_evidence_brings_nothing_along() {
     let amds = fresh.path().join("amds");
     let amds = ["--amd-kds-url", &url, "--collateral-dir", amds.to_str().unwrap()];
     let chains = vendor.count(CHAIN);
-    refused(&Verified::json(up.directory(), &amds), NOT_AMDS_VCEK);
+    refused(&Verified::json(up.directory(), &amds), NOT_AMDS_LIST);
     assert_eq!(vendor.count(CHAIN), chains);
 
     without_the_vendor_nobody_new_verifies(&up, &machine, &vendor).await;
