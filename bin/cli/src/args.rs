@@ -110,6 +110,15 @@ pub(crate) struct Up {
     #[arg(long, env = "PRIVATEMODE_RECEIPTS", value_name = "DIR")]
     pub(crate) receipts: Option<PathBuf>,
 
+    /// DANGER, for tests: run on FAKE SEV-SNP reports, made from the files in this folder, under the root in its `ark.der`.
+    /// Everything verifies as on such machines; no hardware protects anything, and that is said wherever it shows
+    #[arg(long, value_name = "DIR")]
+    pub(crate) danger_fake_snp: Option<PathBuf>,
+
+    /// Where the documents are that fake reports do not bring along; without it nobody is asked
+    #[arg(long, value_name = "URL", requires = "danger_fake_snp")]
+    pub(crate) amd_kds_url: Option<String>,
+
     /// How much each part logs into DIR/logs
     #[arg(long, short = 'l', env = "PRIVATEMODE_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     pub(crate) log_level: String,

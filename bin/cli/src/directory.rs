@@ -107,6 +107,11 @@ impl DataDirectory {
         self.root.join("proxy")
     }
 
+    /// What a part keeps of what hardware vendors publish. One folder for each: parts do not trust each other's files.
+    pub(crate) fn collateral(&self, part: &str) -> PathBuf {
+        self.root.join("collateral").join(part)
+    }
+
     pub(crate) fn models(&self) -> PathBuf {
         self.root.join("models")
     }

@@ -1,7 +1,7 @@
 //! Settings of the coordinator. Flag, environment variable and file key have the same name.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use privatemode_attest::SimulatedAllowed;
 use privatemode_collateral::CollateralArgs;
@@ -31,6 +31,12 @@ pub struct Config {
     #[arg(long)]
     pub danger_simulated: bool,
 
+    /// DANGER, for tests: FAKE SEV-SNP reports, made from the files in this folder: no hardware protects anything. Needs
+    /// `--platform snp`; who verifies them needs `--danger-amd-root`.
+    #[cfg(feature = "simulated")]
+    #[arg(long, value_name = "DIR")]
+    pub danger_fake_snp: Option<PathBuf>,
+
     #[command(flatten)]
     pub collateral: CollateralArgs,
 
@@ -52,6 +58,14 @@ impl Config {
     pub fn simulated(&self) -> Option<SimulatedAllowed> {
         #[cfg(feature = "simulated")]
         return self.danger_simulated.then(SimulatedAllowed::danger_accept_simulated);
+        #[cfg(not(feature = "simulated"))]
+        None
+    }
+
+    /// The folder of fake reports, if it was given and the build has them.
+    pub fn fake_snp(&self) -> Option<&Path> {
+        #[cfg(feature = "simulated")]
+        return self.danger_fake_snp.as_deref();
         #[cfg(not(feature = "simulated"))]
         None
     }

@@ -25,6 +25,16 @@ use crate::{api, files};
 )]
 struct SimulatedNotAllowed;
 
+/// Two flags that say two things.
+#[derive(Debug, Error)]
+#[error(
+    "--danger-fake-snp and --platform {} contradict each other: fake reports are of --platform snp",
+    .kind.name()
+)]
+struct FakeOfAnother {
+    kind: EvidenceKind,
+}
+
 /// Listeners of a coordinator.
 #[derive(Debug)]
 pub struct Listeners {
@@ -59,9 +69,11 @@ pub fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
     let own_policy = files::own_policy(&config.own_policy)?;
     let deployment = Deployment::check(&manifest, policies, &own_policy, kind)
         .with_context(|| format!("cannot enforce `{}`", config.manifest.display()))?;
-    let options =
-        VerifyOptions { simulated: config.simulated(), crl_grace: plan.grace, ..VerifyOptions::default() };
-    let quoter = privatemode_mesh::quoter(kind, Some(deployment.own_policy()))?;
+    let options = VerifyOptions { simulated: config.simulated(), ..plan.options() };
+    if config.fake_snp().is_some() && kind != EvidenceKind::Snp {
+        return Err(FakeOfAnother { kind }.into());
+    }
+    let quoter = privatemode_mesh::quoter(kind, Some(deployment.own_policy()), config.fake_snp())?;
     if kind == EvidenceKind::Simulated {
         options.simulated.ok_or(SimulatedNotAllowed)?;
         tracing::warn!("SIMULATED platform: evidence proves nothing, no hardware protects anything");
@@ -75,6 +87,9 @@ pub fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
     );
     if let Some(downgrade) = config.collateral.downgrade() {
         tracing::warn!("{downgrade}");
+    }
+    if let Some(danger) = plan.danger() {
+        tracing::warn!("DANGER: {danger}");
     }
     let coordinator = Coordinator::new(deployment, authority, quoter, options, clock);
     // there is nothing to fetch about simulated evidence, and a manifest never mixes the two

@@ -137,6 +137,7 @@ fn write_files(folder: &Path) -> Config {
         own_policy: path("policies/coordinator"),
         platform: PlatformName::Simulated,
         danger_simulated: true,
+        danger_fake_snp: None,
         collateral: Default::default(),
         http_listen: "127.0.0.1:0".parse().unwrap(),
         mesh_listen: "127.0.0.1:0".parse().unwrap(),
@@ -496,6 +497,15 @@ fn refuses_to_start(change: impl FnOnce(&mut Config, &Path)) -> String {
 async fn nothing_starts_without_the_switch_for_simulated_evidence() {
     let text = refuses_to_start(|config, _| config.danger_simulated = false);
     assert!(text.contains("SIMULATED") && text.contains("--danger-simulated"), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_starts_with_fake_reports_of_another_platform() {
+    let text = refuses_to_start(|config, folder| config.danger_fake_snp = Some(folder.to_owned()));
+    assert_eq!(
+        text,
+        "--danger-fake-snp and --platform simulated contradict each other: fake reports are of --platform snp"
+    );
 }
 
 #[tokio::test]

@@ -23,7 +23,11 @@ code { font: .9em ui-monospace, monospace }
 /// The page.
 pub(crate) fn html(report: &Report) -> String {
     let title = if report.ready { "Privatemode: verified" } else { "Privatemode: not verified" };
-    let title = if report.simulated { "SIMULATED — Privatemode" } else { title };
+    let title = match (report.simulated, report.test_root) {
+        (true, _) => "SIMULATED — Privatemode",
+        (false, true) => "TEST ROOT — Privatemode",
+        (false, false) => title,
+    };
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
@@ -35,6 +39,12 @@ pub(crate) fn html(report: &Report) -> String {
              protected; its operator can read every prompt. For development only.</p>\n",
         );
     }
+    if report.test_root {
+        page.push_str(
+            "<p class=\"simulated\" role=\"alert\">TEST ROOT: this deployment was verified to another root than the hardware \
+             vendor's. Nothing proves that it runs on confidential hardware. For tests only.</p>\n",
+        );
+    }
     state(&mut page, report);
     deployment(&mut page, report);
     downgrades(&mut page, report);
@@ -44,10 +54,15 @@ pub(crate) fn html(report: &Report) -> String {
 }
 
 fn state(page: &mut String, report: &Report) {
-    let (class, headline) = match (report.ready, report.simulated) {
-        (true, false) => ("state ready", "The deployment is verified. Requests are encrypted end to end."),
-        (true, true) => ("state", "The simulated deployment answered as expected. This proves nothing."),
-        (false, _) => ("state", "The deployment is not verified. No request leaves this proxy."),
+    let (class, headline) = match (report.ready, report.simulated, report.test_root) {
+        (true, false, false) => {
+            ("state ready", "The deployment is verified. Requests are encrypted end to end.")
+        }
+        (true, true, _) => ("state", "The simulated deployment answered as expected. This proves nothing."),
+        (true, false, true) => {
+            ("state", "The deployment is verified to a test's root. This proves nothing about hardware.")
+        }
+        (false, _, _) => ("state", "The deployment is not verified. No request leaves this proxy."),
     };
     let _ = write!(page, "<div class=\"{class}\" role=\"status\"><p><strong>{headline}</strong></p>");
     if let Some(reason) = &report.reason {

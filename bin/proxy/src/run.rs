@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use hyper::service::service_fn;
+use privatemode_attest::SimulatedAllowed;
 use privatemode_client::{
     Clock, Entropy, Session, Settings as SessionSettings, SystemClock, SystemEntropy, Vendors,
 };
@@ -92,7 +93,10 @@ fn app(
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let upstream = Arc::new(Upstream::new(api, settings.api, Arc::new(KeyRing::new(settings.api_key))));
     let session_settings = SessionSettings {
-        verify: VerifyOptions { crl_grace: settings.collateral.grace, ..verify_options(settings.simulated) },
+        verify: VerifyOptions {
+            simulated: simulated_allowed(settings.simulated),
+            ..settings.collateral.options()
+        },
         protocol: settings.protocol,
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -121,17 +125,14 @@ fn app(
 }
 
 #[cfg(feature = "simulated")]
-fn verify_options(simulated: bool) -> VerifyOptions {
-    VerifyOptions {
-        simulated: simulated.then(privatemode_attest::SimulatedAllowed::danger_accept_simulated),
-        ..VerifyOptions::default()
-    }
+fn simulated_allowed(simulated: bool) -> Option<SimulatedAllowed> {
+    simulated.then(SimulatedAllowed::danger_accept_simulated)
 }
 
 /// Nothing in this build can accept simulated evidence.
 #[cfg(not(feature = "simulated"))]
-fn verify_options(_: bool) -> VerifyOptions {
-    VerifyOptions::default()
+fn simulated_allowed(_: bool) -> Option<SimulatedAllowed> {
+    None
 }
 
 fn about(settings: &Settings, manifest_source: String, listening: String) -> About {
@@ -180,6 +181,7 @@ fn downgrades(settings: &Settings) -> Vec<String> {
     if settings.dump_requests {
         downgrades.push("requests and answers are written to disk in clear text (--dumpRequests)".to_owned());
     }
+    downgrades.extend(settings.collateral.danger().map(|danger| format!("DANGER: {danger}")));
     if settings.simulated {
         downgrades.push("simulated evidence is accepted (--danger-simulated)".to_owned());
     }

@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) reason: Option<String>,
     /// SIMULATED: nothing is protected.
     pub(crate) simulated: bool,
+    /// A test's root stood in the vendor's place: nothing is proved.
+    pub(crate) test_root: bool,
     pub(crate) manifest: Option<ManifestReport>,
     pub(crate) platform: Option<String>,
     pub(crate) protocol: Option<&'static str>,
@@ -98,6 +100,7 @@ impl Report {
             ready,
             reason,
             simulated: verified.is_some_and(|verified| verified.simulated),
+            test_root: verified.is_some_and(|verified| verified.test_root),
             manifest: verified.map(|verified| ManifestReport { digest: verified.manifest_digest.clone() }),
             platform: verified.map(|verified| verified.platform.clone()),
             protocol: verified.map(|verified| verified.protocol.protocol.name()),
@@ -129,9 +132,13 @@ pub(crate) fn healthz() -> Response<BoxBody> {
 
 /// Attested or not, and why.
 pub(crate) fn readyz(report: &Report) -> Response<BoxBody> {
-    let simulated = if report.simulated { " (SIMULATED: nothing is protected)" } else { "" };
+    let unproved = match (report.simulated, report.test_root) {
+        (true, _) => " (SIMULATED: nothing is protected)",
+        (false, true) => " (TEST ROOT: nothing is proved)",
+        (false, false) => "",
+    };
     match &report.reason {
-        None => respond(StatusCode::OK, "text/plain; charset=utf-8", format!("ready: attested{simulated}\n")),
+        None => respond(StatusCode::OK, "text/plain; charset=utf-8", format!("ready: attested{unproved}\n")),
         Some(reason) => respond(
             StatusCode::SERVICE_UNAVAILABLE,
             "text/plain; charset=utf-8",

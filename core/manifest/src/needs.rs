@@ -28,6 +28,8 @@ pub struct SnpNeeds {
     pub signer: Signer,
     /// Whether the VCEK or VLEK is missing. AMD's service has VCEKs; a VLEK only its cloud can give.
     pub vek: bool,
+    /// Whether the ASK or ASVK is missing. AMD's are built in; a test root has none.
+    pub ask: bool,
     /// Whether the revocation list is missing. One that the evidence brings may be outdated: fetch a newer one where possible.
     pub crl: bool,
 }
@@ -123,7 +125,8 @@ fn snp_needs(evidence: &[u8], manifest: &Manifest) -> Result<SnpNeeds, NeedsErro
         Signer::Vcek => given.vcek,
         Signer::Vlek => given.vlek,
     };
-    Ok(SnpNeeds { candidates, signer: report.signer, vek: own.is_none(), crl: given.crl.is_none() })
+    let (ask, crl) = (given.ask.is_none(), given.crl.is_none());
+    Ok(SnpNeeds { candidates, signer: report.signer, vek: own.is_none(), ask, crl })
 }
 
 /// The product line that the report gives for its own, if no entry names it. Reports of version 2 give none.

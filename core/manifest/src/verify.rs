@@ -29,6 +29,7 @@ pub type Platform = EvidenceKind;
 pub struct VerifiedDeployment {
     manifest_digest: ManifestDigest,
     platform: Platform,
+    test_root: bool,
     coordinator_policy: PolicyHash,
     mesh_ca: MeshCa,
     root_ca: MeshCa,
@@ -130,6 +131,7 @@ fn steps(
     Ok(VerifiedDeployment {
         manifest_digest: expected.digest(),
         platform: kind,
+        test_root: !options.roots.is_production(),
         coordinator_policy: policy,
         mesh_ca,
         root_ca,
@@ -198,6 +200,11 @@ impl VerifiedDeployment {
     /// Whether no hardware protects it.
     pub fn simulated(&self) -> bool {
         self.platform == EvidenceKind::Simulated
+    }
+
+    /// Whether a test's root stood in its vendor's place: then nothing here says anything about hardware, either.
+    pub fn test_root(&self) -> bool {
+        self.test_root
     }
 }
 

@@ -65,7 +65,7 @@ pub struct Receipt {
     pub started: UnixMillis,
     /// When its body had ended.
     pub finished: UnixMillis,
-    /// Every tolerance that was in effect, by name: `simulated`, an old protocol, a tolerated advisory.
+    /// Every tolerance that was in effect, by name: `simulated`, `test-root`, an old protocol, a tolerated advisory.
     pub downgrades: BTreeSet<String>,
     /// The mesh certificate and its issuers, DER, leaf first.
     pub certificates: Vec<Vec<u8>>,

@@ -224,6 +224,11 @@ impl<T: Transport, M: Manifests> Session<T, M> {
         if verification.simulated {
             tracing::warn!("SIMULATED deployment: no hardware protects it, its operator can read everything");
         }
+        if verification.test_root {
+            tracing::warn!(
+                "TEST ROOT: the evidence was verified to another root than the vendor's; nothing proves that hardware protects this deployment"
+            );
+        }
         if let Some(downgrade) = verification.protocol.downgrade() {
             tracing::warn!("{downgrade}");
         }

@@ -19,6 +19,8 @@ pub struct Verification {
     pub platform: String,
     /// SIMULATED: nothing is protected.
     pub simulated: bool,
+    /// A test's root stood in the vendor's place: nothing proves that hardware protects anything.
+    pub test_root: bool,
     /// When the evidence was verified.
     pub at: UnixTime,
     /// The wire protocol in use, and why.
@@ -38,12 +40,20 @@ impl Verification {
                 "SIMULATED: the evidence comes from no hardware; the operator can read everything".to_owned(),
             );
         }
+        let test_root = deployment.test_root() && !simulated;
+        if test_root {
+            downgrades.push(
+                "TEST ROOT: the evidence was verified to another root than the vendor's; the operator may read everything"
+                    .to_owned(),
+            );
+        }
         downgrades.extend(protocol.downgrade());
         Self {
             manifest_digest: deployment.manifest_digest().to_string(),
             manifest: ManifestDigest(*deployment.manifest_digest().as_bytes()),
             platform: deployment.platform().to_string(),
             simulated,
+            test_root,
             at,
             protocol,
             downgrades,

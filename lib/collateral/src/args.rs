@@ -7,6 +7,7 @@ use std::{
 };
 
 use privatemode_attest::tdx::Grace;
+use privatemode_manifest::{Roots, VerifyOptions};
 use privatemode_service::Faults;
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 };
 
 const HOUR: u64 = 3600;
+const TEST_ROOT: &str = "a certificate of --danger-amd-root stands in the place of AMD's root: this proves nothing about hardware";
 
 /// Where collateral comes from.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -45,6 +47,12 @@ pub struct CollateralArgs {
     /// Hours for which outdated revocation lists and TCB information still count when no newer one can be had. Lenient.
     #[arg(long = "crl-grace", value_name = "HOURS", default_value_t = 0)]
     pub crl_grace: u64,
+
+    /// DANGER, for tests: a certificate in place of AMD's root, in DER. Whoever has its key can make any evidence: nothing
+    /// that is verified says anything about hardware, and that is said wherever it shows.
+    #[cfg(feature = "simulated")]
+    #[arg(long = "danger-amd-root", value_name = "FILE")]
+    pub danger_amd_root: Option<PathBuf>,
 }
 
 /// The flags, checked.
@@ -54,6 +62,8 @@ pub struct CollateralPlan {
     pub settings: Settings,
     /// For the verification's options, in seconds.
     pub grace: u64,
+    /// For the verification's options: whose hardware counts.
+    pub roots: Roots,
 }
 
 impl CollateralArgs {
@@ -84,16 +94,31 @@ impl CollateralArgs {
                 Grace::MAX_SECONDS / HOUR
             ));
         }
+        let roots = self.roots(&mut faults);
         faults.into_result()?;
         let settings = Settings {
             folder: self.collateral_dir.clone().or_else(|| folder.map(Path::to_owned)),
             endpoints,
             offline: self.offline_collateral,
+            amd_signing_key: !roots.is_production(),
             grace: Duration::from_secs(grace),
             bundle,
             ..Settings::default()
         };
-        Ok(CollateralPlan { settings, grace })
+        Ok(CollateralPlan { settings, grace, roots })
+    }
+
+    #[cfg(feature = "simulated")]
+    fn roots(&self, faults: &mut Faults) -> Roots {
+        let Some(path) = self.danger_amd_root.as_deref() else { return Roots::embedded() };
+        flag(faults, "--danger-amd-root", crate::danger::amd_roots(path)).unwrap_or_default()
+    }
+
+    /// Nothing in this build can put a test's root in a vendor's place.
+    #[cfg(not(feature = "simulated"))]
+    #[expect(clippy::unused_self, reason = "the twin of the function that reads the switch")]
+    fn roots(&self, _: &mut Faults) -> Roots {
+        Roots::embedded()
     }
 
     /// What is weaker than it could be.
@@ -110,6 +135,18 @@ impl CollateralArgs {
 }
 
 impl CollateralPlan {
+    /// What the flags mean for a verification, whose other options are the default's.
+    #[must_use]
+    pub fn options(&self) -> VerifyOptions {
+        VerifyOptions { crl_grace: self.grace, roots: self.roots.clone(), ..VerifyOptions::default() }
+    }
+
+    /// What makes every verification prove nothing.
+    #[must_use]
+    pub fn danger(&self) -> Option<&'static str> {
+        (!self.roots.is_production()).then_some(TEST_ROOT)
+    }
+
     /// Opens the folder; asks nobody yet.
     ///
     /// # Errors

@@ -68,6 +68,8 @@ pub struct Settings {
     pub tls: Option<ClientConfig>,
     /// Never the network.
     pub offline: bool,
+    /// Gets the ASK, too, where evidence brings none. Verifiers have AMD's built in; only a test root's must be fetched.
+    pub amd_signing_key: bool,
     /// To connect.
     pub connect_timeout: Duration,
     /// For one attempt, from connecting to the last byte.
@@ -97,6 +99,7 @@ impl Default for Settings {
             proxy: Proxy::Environment,
             tls: None,
             offline: false,
+            amd_signing_key: false,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
             retry: Retry::default(),
@@ -117,6 +120,7 @@ struct Inner {
     cache: Option<Arc<Cache>>,
     fetcher: Fetcher,
     offline: bool,
+    amd_signing_key: bool,
     grace: Duration,
     manifest_age: Duration,
     bundle: Option<Arc<Bundle>>,
@@ -152,6 +156,7 @@ impl Collector {
             max_cache,
             endpoints,
             offline,
+            amd_signing_key,
             retry,
             grace,
             manifest_age,
@@ -172,8 +177,18 @@ impl Collector {
             .map(Arc::new);
         let fetcher = Fetcher::new(Http::new(client, endpoints), retry, Arc::clone(&timing), progress);
         let flights = Mutex::default();
-        let inner =
-            Inner { cache, fetcher, offline, grace, manifest_age, bundle, next_update, timing, flights };
+        let inner = Inner {
+            cache,
+            fetcher,
+            offline,
+            amd_signing_key,
+            grace,
+            manifest_age,
+            bundle,
+            next_update,
+            timing,
+            flights,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -236,6 +251,11 @@ impl Collector {
             }
         };
         flight.await
+    }
+
+    /// Whether the ASK has to be fetched.
+    pub(crate) fn wants_amd_signing_key(&self) -> bool {
+        self.inner.amd_signing_key
     }
 
     /// Says how long a document counts, now that it has been verified. Another one that came into the cache meanwhile, from

@@ -7,7 +7,7 @@ use privatemode_manifest::{Collateral, Needs, SnpCollateral, needs::SnpNeeds};
 
 use crate::{
     collector::{Collector, Extras},
-    document::{Freshness, declared_next_update},
+    document::{Freshness, declared_next_update, split_pem},
     error::FetchError,
     found::Found,
     key::{AmdSigner, ChipId, Key, Kind},
@@ -89,8 +89,12 @@ impl Collector {
     async fn gather_snp(&self, needs: &SnpNeeds) -> Result<Gathered, FetchError> {
         let mut last = FetchError::MaskedChip;
         for candidate in &needs.candidates {
-            let (vek, crl) = match tokio::try_join!(self.vcek(needs, candidate), self.list(needs, candidate))
-            {
+            let all = tokio::try_join!(
+                self.vcek(needs, candidate),
+                self.ask(needs, candidate),
+                self.list(needs, candidate)
+            );
+            let (vek, chain, crl) = match all {
                 Ok(found) => found,
                 // a report of version 2 does not name its line: the next one may have the chip
                 Err(error @ FetchError::NotFound { .. }) => {
@@ -100,9 +104,11 @@ impl Collector {
                 Err(error) => return Err(error),
             };
             let bytes = |found: &Option<Found>| found.as_ref().map(|found| found.document.bytes.clone());
-            let snp = SnpCollateral { vek: bytes(&vek), ask: None, crl: bytes(&crl) };
+            // the first of two; the root behind it is pinned, and never taken from anywhere
+            let ask = chain.as_ref().and_then(|found| split_pem(&found.document.bytes).into_iter().next());
+            let snp = SnpCollateral { vek: bytes(&vek), ask, crl: bytes(&crl) };
             let collateral = Collateral { snp: Some(std::sync::Arc::new(snp)), ..Collateral::default() };
-            return Ok(Gathered { collateral, documents: vek.into_iter().chain(crl).collect() });
+            return Ok(Gathered { collateral, documents: vek.into_iter().chain(chain).chain(crl).collect() });
         }
         Err(last)
     }
@@ -119,6 +125,14 @@ impl Collector {
         // Turin's has 8 bytes; the rest of the field is zero
         chip_id.0.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
         let key = Key::AmdVcek { product: chip.product.into(), chip_id, tcb: chip.reported_tcb.into() };
+        self.document(&key, &[], &Extras::new()).await.map(Some)
+    }
+
+    async fn ask(&self, needs: &SnpNeeds, chip: &snp::Needs) -> Result<Option<Found>, FetchError> {
+        if !needs.ask || !self.wants_amd_signing_key() {
+            return Ok(None);
+        }
+        let key = Key::AmdCertChain { product: chip.product.into(), signer: chip.signer.into() };
         self.document(&key, &[], &Extras::new()).await.map(Some)
     }
 
@@ -145,6 +159,7 @@ fn speaks_of(refusal: &(dyn Error + 'static), kind: Kind) -> bool {
     std::iter::successors(Some(refusal), |&error| error.source()).any(|error| {
         if let Some(error) = error.downcast_ref::<snp::VerifyError>() {
             return match error.step() {
+                snp::Step::SigningKey => kind == Kind::AmdCertChain,
                 snp::Step::RevocationList => kind == Kind::AmdCrl,
                 snp::Step::EndorsementKey | snp::Step::Tcb | snp::Step::Chip => kind == Kind::AmdVcek,
                 _ => false,

@@ -15,6 +15,8 @@ mod args;
 mod bundle;
 mod cache;
 mod collector;
+#[cfg(feature = "simulated")]
+mod danger;
 mod document;
 mod endpoint;
 mod error;

@@ -27,8 +27,8 @@ pub struct MeshArgs {
     /// What gives this workload its evidence. There is no default.
     #[arg(long, value_enum)]
     pub platform: Option<PlatformName>,
-    /// What runs here, as its policy file; its SHA-256 stands in the manifest. Only for the simulated platform: hardware
-    /// measures it.
+    /// What runs here, as its policy file; its SHA-256 stands in the manifest. Only where no hardware is: hardware measures
+    /// it.
     #[arg(long, value_name = "FILE")]
     pub workload_policy: Option<PathBuf>,
     /// Where the hardware vendors' documents come from.
@@ -38,6 +38,11 @@ pub struct MeshArgs {
     #[cfg(feature = "simulated")]
     #[arg(long)]
     pub danger_simulated: bool,
+    /// DANGER, for tests: FAKE SEV-SNP reports, made from the files in this folder: no hardware protects anything. Needs
+    /// `--platform snp`; who verifies them needs `--danger-amd-root`.
+    #[cfg(feature = "simulated")]
+    #[arg(long, value_name = "DIR")]
+    pub danger_fake_snp: Option<PathBuf>,
 }
 
 /// A platform, as the flag names it.
@@ -69,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) manifest: Manifest,
     pub(crate) platform: EvidenceKind,
     pub(crate) policy: Option<PolicyHash>,
+    /// Where fake reports are made from.
+    pub(crate) fake_snp: Option<PathBuf>,
     pub(crate) options: VerifyOptions,
     /// None on the simulated platform, about which nobody publishes anything.
     pub(crate) collector: Option<Collector>,
@@ -95,9 +102,11 @@ impl MeshArgs {
             );
         }
         let policy = self.policy(platform, &mut faults);
-        let mut options = self.options(platform, &mut faults);
+        let simulated = self.simulated(platform, &mut faults);
+        let fake_snp = self.fake_snp(platform, &mut faults);
         let plan = self.collateral.plan(None).map_err(|wrong| faults.append(wrong)).ok();
-        options.crl_grace = plan.as_ref().map_or(0, |plan| plan.grace);
+        let options = plan.as_ref().map(CollateralPlan::options).unwrap_or_default();
+        let options = VerifyOptions { simulated, ..options };
         let collector = collector(platform, plan.as_ref(), &mut faults);
         if let (Some(manifest), Some(platform)) = (&manifest, platform)
             && !manifest.names_platform(platform)
@@ -117,7 +126,16 @@ impl MeshArgs {
         match (coordinator_mesh, coordinator, manifest, platform) {
             (Some(coordinator_mesh), Some(coordinator), Some(manifest), Some(platform)) => {
                 faults.into_result()?;
-                Ok(Settings { coordinator_mesh, coordinator, manifest, platform, policy, options, collector })
+                Ok(Settings {
+                    coordinator_mesh,
+                    coordinator,
+                    manifest,
+                    platform,
+                    policy,
+                    fake_snp,
+                    options,
+                    collector,
+                })
             }
             _ => Err(faults),
         }
@@ -146,7 +164,13 @@ impl MeshArgs {
                 );
                 None
             }
-            (Some(EvidenceKind::Snp | EvidenceKind::Tdx), Some(_)) => {
+            (Some(EvidenceKind::Snp), None) if self.makes_fake_reports() => {
+                faults.add(
+                    "--workload-policy is missing: fake reports name it, for nothing measures what runs here",
+                );
+                None
+            }
+            (Some(EvidenceKind::Snp | EvidenceKind::Tdx), Some(_)) if !self.makes_fake_reports() => {
                 faults.add(
                     "--workload-policy is for --platform simulated only: hardware measures what runs here",
                 );
@@ -158,40 +182,66 @@ impl MeshArgs {
             (_, None) => None,
         }
     }
+}
 
-    #[cfg(feature = "simulated")]
-    fn options(&self, platform: Option<EvidenceKind>, faults: &mut Faults) -> VerifyOptions {
+#[cfg(feature = "simulated")]
+impl MeshArgs {
+    fn simulated(&self, platform: Option<EvidenceKind>, faults: &mut Faults) -> Option<SimulatedAllowed> {
         match (platform, self.danger_simulated) {
             (Some(EvidenceKind::Simulated), false) => {
                 faults.add(
                     "--platform simulated needs --danger-simulated as well: SIMULATED means that no hardware protects anything",
                 );
+                None
             }
             (Some(platform @ (EvidenceKind::Snp | EvidenceKind::Tdx)), true) => {
                 faults.add(format!(
                     "--danger-simulated and --platform {} contradict each other: leave one of them out",
                     platform.name()
                 ));
+                None
             }
-            (Some(EvidenceKind::Simulated), true) => {
-                return VerifyOptions {
-                    simulated: Some(SimulatedAllowed::danger_accept_simulated()),
-                    ..VerifyOptions::default()
-                };
-            }
-            (Some(EvidenceKind::Snp | EvidenceKind::Tdx), false) | (None, _) => {}
+            (Some(EvidenceKind::Simulated), true) => Some(SimulatedAllowed::danger_accept_simulated()),
+            (Some(EvidenceKind::Snp | EvidenceKind::Tdx), false) | (None, _) => None,
         }
-        VerifyOptions::default()
     }
 
-    #[cfg(not(feature = "simulated"))]
-    fn options(&self, platform: Option<EvidenceKind>, faults: &mut Faults) -> VerifyOptions {
+    fn makes_fake_reports(&self) -> bool {
+        self.danger_fake_snp.is_some()
+    }
+
+    fn fake_snp(&self, platform: Option<EvidenceKind>, faults: &mut Faults) -> Option<PathBuf> {
+        if let (Some(_), Some(platform @ (EvidenceKind::Tdx | EvidenceKind::Simulated))) =
+            (&self.danger_fake_snp, platform)
+        {
+            faults.add(format!(
+                "--danger-fake-snp and --platform {} contradict each other: fake reports are of --platform snp",
+                platform.name()
+            ));
+        }
+        self.danger_fake_snp.clone()
+    }
+}
+
+/// What is no hardware is not in this build.
+#[cfg(not(feature = "simulated"))]
+#[expect(clippy::unused_self, reason = "the twins of the functions that read the switches")]
+impl MeshArgs {
+    fn simulated(&self, platform: Option<EvidenceKind>, faults: &mut Faults) -> Option<SimulatedAllowed> {
         if platform == Some(EvidenceKind::Simulated) {
             faults.add(
                 "--platform simulated: this build leaves the simulated platform out; use a development build",
             );
         }
-        VerifyOptions { simulated: None::<SimulatedAllowed>, ..VerifyOptions::default() }
+        None
+    }
+
+    fn makes_fake_reports(&self) -> bool {
+        false
+    }
+
+    fn fake_snp(&self, _: Option<EvidenceKind>, _: &mut Faults) -> Option<PathBuf> {
+        None
     }
 }
 

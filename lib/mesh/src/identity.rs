@@ -130,6 +130,12 @@ impl MeshIdentity {
         self.shared.state.load().deployment.simulated()
     }
 
+    /// Whether a test's root stands in the hardware vendor's place: then nothing proves that hardware protects it, either.
+    #[must_use]
+    pub fn test_root(&self) -> bool {
+        self.shared.state.load().deployment.test_root()
+    }
+
     /// Last second in which our certificate is valid.
     #[must_use]
     pub fn not_after(&self) -> UnixTime {

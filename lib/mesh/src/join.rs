@@ -136,7 +136,8 @@ pub async fn join(args: &MeshArgs) -> Result<Arc<MeshIdentity>, JoinError> {
 pub async fn join_within(args: &MeshArgs, patience: Duration) -> Result<Arc<MeshIdentity>, JoinError> {
     // step 1
     let settings = args.settings().map_err(|source| JoinError::Arguments { source })?;
-    let quoter = quoter(settings.platform, settings.policy).map_err(|source| JoinError::Quote { source })?;
+    let quoter = quoter(settings.platform, settings.policy, settings.fake_snp.as_deref())
+        .map_err(|source| JoinError::Quote { source })?;
     let key = MeshKey::generate().map_err(|error| JoinError::Key { source: error.into() })?;
     let coordinator = Coordinator::new(&settings.coordinator, &settings.coordinator_mesh);
     let state = patiently(patience, || enrol(&settings, &coordinator, &quoter, &key)).await?;
@@ -172,6 +173,8 @@ fn log_joined(state: &State) {
     let (manifest, platform) = (deployment.manifest_digest(), deployment.platform());
     if deployment.simulated() {
         tracing::warn!(%manifest, %platform, "SIMULATED: joined a deployment that no hardware protects; for development only");
+    } else if deployment.test_root() {
+        tracing::warn!(%manifest, %platform, "TEST ROOT: joined a deployment of which nothing proves that hardware protects it; for tests only");
     } else {
         tracing::info!(%manifest, %platform, "joined the mesh");
     }

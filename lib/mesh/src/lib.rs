@@ -33,5 +33,5 @@ pub use peer::PeerError;
 #[cfg(feature = "sev-guest")]
 pub use quote::SevGuestQuoter;
 #[cfg(feature = "simulated")]
-pub use quote::SimulatedQuoter;
+pub use quote::{FakeSnpQuoter, SimulatedQuoter};
 pub use quote::{QuoteError, Quoter, TsmQuoter, quoter};

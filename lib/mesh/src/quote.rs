@@ -7,17 +7,21 @@
 mod certificates;
 mod error;
 mod evidence;
+#[cfg(feature = "simulated")]
+mod fake_snp;
 #[cfg(feature = "sev-guest")]
 mod sev_guest;
 mod simulated;
 mod tsm;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use privatemode_attest::{EvidenceKind, ReportData};
 use privatemode_manifest::PolicyHash;
 
 pub use error::QuoteError;
+#[cfg(feature = "simulated")]
+pub use fake_snp::FakeSnpQuoter;
 #[cfg(feature = "sev-guest")]
 pub use sev_guest::SevGuestQuoter;
 #[cfg(feature = "simulated")]
@@ -36,13 +40,18 @@ pub trait Quoter: Send + Sync {
     fn quote(&self, bind: &ReportData) -> Result<Vec<u8>, QuoteError>;
 }
 
-/// The quoter of a platform. `policy` is the hash of what runs here; only the simulated platform has to be told.
+/// The quoter of a platform. `policy` is the hash of what runs here; only what is no hardware has to be told. `fake_snp` is
+/// the folder of fake SEV-SNP reports, in builds that have them.
 ///
 /// # Errors
 /// [`QuoteError::NoHardware`] when the platform cannot give quotes here, and why.
-pub fn quoter(platform: EvidenceKind, policy: Option<PolicyHash>) -> Result<Arc<dyn Quoter>, QuoteError> {
+pub fn quoter(
+    platform: EvidenceKind,
+    policy: Option<PolicyHash>,
+    fake_snp: Option<&Path>,
+) -> Result<Arc<dyn Quoter>, QuoteError> {
     match platform {
-        EvidenceKind::Snp => snp(),
+        EvidenceKind::Snp => fake_snp.map_or_else(snp, |folder| fake(folder, policy)),
         EvidenceKind::Tdx => Ok(Arc::new(TsmQuoter::open(platform, tsm::ROOT)?)),
         EvidenceKind::Simulated => simulated::quoter(policy),
     }
@@ -62,6 +71,20 @@ fn snp() -> Result<Arc<dyn Quoter>, QuoteError> {
     };
     // what is wrong with the first way is what people can mend
     SevGuestQuoter::open().map(|quoter| Arc::new(quoter) as Arc<dyn Quoter>).map_err(|_| first)
+}
+
+#[cfg(feature = "simulated")]
+fn fake(folder: &Path, policy: Option<PolicyHash>) -> Result<Arc<dyn Quoter>, QuoteError> {
+    fake_snp::quoter(folder, policy)
+}
+
+#[cfg(not(feature = "simulated"))]
+fn fake(_: &Path, _: Option<PolicyHash>) -> Result<Arc<dyn Quoter>, QuoteError> {
+    Err(QuoteError::NoHardware {
+        platform: EvidenceKind::Snp,
+        why: "this build leaves fake reports out".to_owned(),
+        next: "use a build with the feature `simulated` for tests",
+    })
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 //! Structure and object identifiers as AMD's key distribution service has them (AMD publication 57230); the report as
 //! the firmware ABI (publication 56860).
 
+mod machine;
+
 use crate::der;
 use crate::key::Key;
 use crate::x509::{Certificate, Crl, Extension, Name};
+pub use machine::Extras;
 
 /// Product lines, each with its own root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

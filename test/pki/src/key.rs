@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _, EcPrivateKeyBin, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -157,6 +157,17 @@ impl Key {
             }
             Pair::Rsa(_) => panic!("RSA signatures have no r and s"),
         }
+    }
+
+    /// The private number of an ECDSA key, big-endian, as long as the field: a test's machine signs in another process.
+    ///
+    /// # Panics
+    /// With an RSA key: a mistake in the test.
+    pub fn scalar(&self) -> Vec<u8> {
+        let (Pair::P256(pair) | Pair::P384(pair)) = &*self.0 else { panic!("RSA keys are no single number") };
+        let number: EcPrivateKeyBin<'_> =
+            pair.private_key().as_be_bytes().expect("a key of this process can be written");
+        number.as_ref().to_vec()
     }
 }
 

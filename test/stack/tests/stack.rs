@@ -1,4 +1,4 @@
-//! Whole-stack tests: every process of the real path, on loopback, with simulated evidence.
+//! Whole-stack tests: every process of the real path, on loopback, with simulated evidence or fake SEV-SNP reports.
 //!
 //! One binary, so that the stack is linked once. Each test starts what it needs on free ports and stops it by its
 //! process ID.
@@ -13,10 +13,14 @@ mod clients;
 mod errors;
 #[path = "stack/fidelity.rs"]
 mod fidelity;
+#[path = "stack/genoa.rs"]
+mod genoa;
 #[path = "stack/harness.rs"]
 mod harness;
 #[path = "stack/leaving.rs"]
 mod leaving;
+#[path = "stack/machine.rs"]
+mod machine;
 #[path = "stack/memory.rs"]
 mod memory;
 #[path = "stack/release.rs"]

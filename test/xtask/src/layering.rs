@@ -36,6 +36,9 @@ const RELEASED: &[&str] = &[
     "privatemode-engine",
 ];
 
+/// What has simulated evidence, fake reports or a test's root as its feature `simulated`.
+const SIMULATING: &[&str] = &["privatemode-attest ", "privatemode-collateral ", "privatemode-mesh "];
+
 struct Package {
     name: String,
     folder: PathBuf,
@@ -189,9 +192,10 @@ fn simulated(packages: &BTreeMap<String, Package>, faults: &mut Vec<String>) -> 
             "--format",
             "{p}|{f}",
         ])?;
-        for line in tree.lines().filter(|line| line.starts_with("privatemode-attest ")) {
+        for line in tree.lines().filter(|line| SIMULATING.iter().any(|name| line.starts_with(name))) {
             if line.split('|').nth(1).is_some_and(|features| features.split(',').any(|f| f == "simulated")) {
-                faults.push(format!("{name}, built alone, links simulated evidence"));
+                let part = line.split(' ').next().unwrap_or_default();
+                faults.push(format!("{name}, built alone, links {part} with its feature `simulated`"));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the parts of a deployment read: policies, the manifest that names them, and the gateway's certificate.
 //!
-//! The manifest names the simulated platform and the digest of the very program that runs, so another build is another
+//! The manifest names the platform of `up` and the digest of the very program that runs, so another build is another
 //! manifest, and shows in the proxy's manifest log.
 
 use std::fs::{self, File};
@@ -9,10 +9,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use privatemode_manifest::generate::{Entry, simulated};
+use privatemode_manifest::generate::Entry;
 use privatemode_manifest::{Role, workload};
 use sha2::{Digest, Sha256};
 
+use super::platform::Platform;
 use crate::directory::DataDirectory;
 
 /// The workloads of a deployment; each has one policy and one name in the mesh.
@@ -30,7 +31,7 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     /// Writes the files anew for the program at `program`.
-    pub(crate) fn write(directory: &DataDirectory, program: &Path) -> Result<Self> {
+    pub(crate) fn write(directory: &DataDirectory, program: &Path, platform: &Platform) -> Result<Self> {
         let digest = file_digest(program)?;
         let policies = directory.policies();
         // A policy of an earlier program must not linger: the coordinator serves whatever lies here.
@@ -39,7 +40,7 @@ impl Deployment {
         }
         let mut written = Vec::new();
         for name in WORKLOADS {
-            let policy = policy(name, &digest)?;
+            let policy = policy(name, platform, &digest)?;
             directory.write_private(&policy_path(&policies, name), &policy)?;
             written.push((name, [name], policy));
         }
@@ -52,7 +53,7 @@ impl Deployment {
                 role: if *name == workload::COORDINATOR { Role::Coordinator } else { Role::Workload },
             })
             .collect();
-        directory.write_private(&directory.manifest(), &simulated(&entries))?;
+        directory.write_private(&directory.manifest(), &platform.manifest(&entries))?;
         let (tls_certificate, tls_key) = gateway_certificate(directory)?;
         Ok(Self { manifest: directory.manifest(), policies, tls_certificate, tls_key })
     }
@@ -67,10 +68,10 @@ fn policy_path(policies: &Path, name: &str) -> PathBuf {
     policies.join(format!("{name}.json"))
 }
 
-/// The text that stands for a workload's measured configuration on the simulated platform.
-fn policy(name: &str, digest: &str) -> Result<Vec<u8>> {
+/// The text that stands for a workload's measured configuration where nothing measures it.
+fn policy(name: &str, platform: &Platform, digest: &str) -> Result<Vec<u8>> {
     let policy = serde_json::json!({
-        "platform": "simulated",
+        "platform": platform.name(),
         "workload": name,
         "program": concat!("privatemode ", env!("CARGO_PKG_VERSION")),
         "sha256": digest,
@@ -119,13 +120,13 @@ mod tests {
         fs::write(directory.policies().join("stale.json"), "{}").unwrap();
         let program = folder.path().join("program");
         fs::write(&program, "one").unwrap();
-        let deployment = Deployment::write(&directory, &program).unwrap();
+        let deployment = Deployment::write(&directory, &program, &Platform::Simulated).unwrap();
         let first = Manifest::parse(&fs::read(&deployment.manifest).unwrap()).unwrap();
         assert!(first.is_simulated());
         assert_eq!(fs::read_dir(&deployment.policies).unwrap().count(), WORKLOADS.len());
 
         fs::write(&program, "another").unwrap();
-        let deployment = Deployment::write(&directory, &program).unwrap();
+        let deployment = Deployment::write(&directory, &program, &Platform::Simulated).unwrap();
         let second = Manifest::parse(&fs::read(&deployment.manifest).unwrap()).unwrap();
         assert_ne!(first.digest().to_string(), second.digest().to_string());
     }

@@ -9,7 +9,9 @@
 //! however this process ends.
 
 mod deployment;
+mod flags;
 mod part;
+mod platform;
 mod ready;
 mod stack;
 

@@ -12,6 +12,8 @@ pub(crate) struct Ready {
     pub(crate) coordinator: String,
     pub(crate) dir: String,
     pub(crate) simulated: bool,
+    /// What makes all verification prove nothing.
+    pub(crate) danger: Vec<String>,
 }
 
 /// What `running.json` tells other commands; no key.
@@ -27,12 +29,12 @@ pub(crate) struct Running {
 }
 
 impl Ready {
-    /// What a person sees, with `model` in the line to try.
-    pub(crate) fn describe(&self, model: Option<&str>) -> String {
+    /// What a person sees, with `warning` about the platform, and `model` in the line to try.
+    pub(crate) fn describe(&self, warning: &str, model: Option<&str>) -> String {
         let Self { endpoint, api_key, status_url, dir, .. } = self;
         let model = model.unwrap_or("MODEL");
         format!(
-            "\nPrivatemode is up. SIMULATED evidence: no hardware protects anything here; for trying and developing only.\n\n\
+            "\nPrivatemode is up. {warning}\n\n\
              \x20 endpoint     {endpoint}\n\
              \x20 API key      {api_key}\n\
              \x20 status page  {status_url}\n\
@@ -48,6 +50,7 @@ impl Ready {
 
 #[cfg(test)]
 mod tests {
+    use super::super::platform::Platform;
     use super::*;
 
     fn ready() -> Ready {
@@ -59,12 +62,13 @@ mod tests {
             coordinator: "http://127.0.0.1:2".to_owned(),
             dir: "/data".to_owned(),
             simulated: true,
+            danger: Vec::new(),
         }
     }
 
     #[test]
     fn a_person_is_told_that_it_is_simulated_and_what_to_try() {
-        let text = ready().describe(Some("privatemode-demo"));
+        let text = ready().describe(Platform::Simulated.warning(), Some("privatemode-demo"));
         for part in [
             "SIMULATED evidence: no hardware protects anything here",
             "endpoint     http://127.0.0.1:8080/v1",
@@ -87,7 +91,7 @@ mod tests {
         names.sort_unstable();
         assert_eq!(
             names,
-            ["api_key", "coordinator", "dir", "endpoint", "gateway", "simulated", "status_url"]
+            ["api_key", "coordinator", "danger", "dir", "endpoint", "gateway", "simulated", "status_url"]
         );
         assert_eq!(line["simulated"], true);
     }

@@ -13,7 +13,9 @@ use privatemode_manifest::workload;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::deployment::Deployment;
+use super::flags::Flags;
 use super::part::{Command, Part, PartError};
+use super::platform::Platform;
 use super::ready::{Ready, Running};
 use crate::args::Up;
 use crate::directory::DataDirectory;
@@ -41,7 +43,8 @@ async fn up(arguments: &Up) -> Result<()> {
     let _lock = directory.lock()?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let port = endpoint_port(arguments.port)?;
-    let deployment = Deployment::write(&directory, &program)?;
+    let platform = Platform::of(arguments)?;
+    let deployment = Deployment::write(&directory, &program, &platform)?;
     let api_key = api_key(&directory).await?;
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -50,6 +53,7 @@ async fn up(arguments: &Up) -> Result<()> {
         arguments,
         directory: &directory,
         program: &program,
+        platform: &platform,
         deployment: &deployment,
         parts: Vec::new(),
     };
@@ -70,6 +74,7 @@ struct Stack<'a> {
     arguments: &'a Up,
     directory: &'a DataDirectory,
     program: &'a Path,
+    platform: &'a Platform,
     deployment: &'a Deployment,
     /// In the order of their start.
     parts: Vec<Part>,
@@ -91,7 +96,7 @@ impl Stack<'_> {
         if self.arguments.json {
             output::data(&serde_json::to_string(&ready)?);
         } else {
-            output::data(&ready.describe(model.as_deref()));
+            output::data(&ready.describe(self.platform.warning(), model.as_deref()));
         }
         Err(self.first_exit().await.into())
     }
@@ -102,7 +107,7 @@ impl Stack<'_> {
                 output::say(line);
             }
         };
-        talk("Starting: SIMULATED evidence (no hardware protects anything here).");
+        talk(&format!("Starting: {}", self.platform.warning()));
         // The engine loads its model while the others start.
         if self.arguments.upstream.is_none() {
             talk(&format!("  engine: loading {}", self.arguments.model));
@@ -122,7 +127,8 @@ impl Stack<'_> {
             gateway: format!("https://{gateway}"),
             coordinator: format!("http://{}", coordinator.http),
             dir: self.directory.root().display().to_string(),
-            simulated: true,
+            simulated: self.platform.is_simulated(),
+            danger: self.platform.danger(),
         })
     }
 
@@ -131,7 +137,7 @@ impl Stack<'_> {
         arguments.path("--manifest", &self.deployment.manifest);
         arguments.path("--policies", &self.deployment.policies);
         arguments.path("--own-policy", &self.deployment.policy(workload::COORDINATOR));
-        arguments.text("--platform", "simulated").flag("--danger-simulated");
+        self.platform.member(&mut arguments, &self.directory.collateral(workload::COORDINATOR));
         arguments.text("--http-listen", &loopback(self.arguments.coordinator_port));
         arguments.text("--mesh-listen", &loopback(0)).text("--probe-listen", &loopback(0));
         let addresses = self.part(workload::COORDINATOR, arguments, Vec::new()).await?;
@@ -211,7 +217,8 @@ impl Stack<'_> {
 
     async fn proxy(&mut self, gateway: &str, port: u16) -> Result<String> {
         let mut arguments = Flags::new();
-        arguments.text("--port", &port.to_string()).text("--apiEndpoint", gateway).flag("--danger-simulated");
+        arguments.text("--port", &port.to_string()).text("--apiEndpoint", gateway);
+        self.platform.client(&mut arguments);
         arguments
             .path("--workspace", &self.directory.proxy())
             .path("--manifestPath", &self.deployment.manifest);
@@ -235,7 +242,7 @@ impl Stack<'_> {
         arguments.text("--coordinator-mesh", &format!("http://{}", coordinator.mesh));
         arguments.path("--expected-manifest", &self.deployment.manifest);
         arguments.path("--workload-policy", &self.deployment.policy(name));
-        arguments.text("--platform", "simulated").flag("--danger-simulated");
+        self.platform.member(&mut arguments, &self.directory.collateral(name));
         arguments
     }
 
@@ -307,31 +314,6 @@ impl Stack<'_> {
 struct Coordinator {
     http: String,
     mesh: String,
-}
-
-/// A part's command line.
-#[derive(Debug)]
-struct Flags(Vec<OsString>);
-
-impl Flags {
-    fn new() -> Self {
-        Self(Vec::new())
-    }
-
-    fn flag(&mut self, name: &str) -> &mut Self {
-        self.0.push(name.into());
-        self
-    }
-
-    fn text(&mut self, name: &str, value: &str) -> &mut Self {
-        self.0.extend([name.into(), value.into()]);
-        self
-    }
-
-    fn path(&mut self, name: &str, value: &Path) -> &mut Self {
-        self.0.extend([name.into(), value.into()]);
-        self
-    }
 }
 
 fn loopback(port: u16) -> String {

@@ -22,8 +22,8 @@ pub trait ReceiptSigner: Send + Sync {
     /// An ASN.1 ECDSA P-256 signature over the SHA-256 of `message`, by the key of [`Self::certificates`].
     fn sign(&self, message: &[u8]) -> Vec<u8>;
 
-    /// Whether no hardware protects this deployment.
-    fn simulated(&self) -> bool;
+    /// What a receipt calls it if nothing proves that hardware protects this deployment: `simulated` or `test-root`.
+    fn unproved(&self) -> Option<&'static str>;
 
     /// The manifest that this deployment runs under.
     fn manifest(&self) -> ManifestDigest;
@@ -38,8 +38,12 @@ impl ReceiptSigner for MeshIdentity {
         self.sign_asn1(message)
     }
 
-    fn simulated(&self) -> bool {
-        MeshIdentity::simulated(self)
+    fn unproved(&self) -> Option<&'static str> {
+        match (self.simulated(), self.test_root()) {
+            (true, _) => Some("simulated"),
+            (false, true) => Some("test-root"),
+            (false, false) => None,
+        }
     }
 
     fn manifest(&self) -> ManifestDigest {
@@ -79,7 +83,7 @@ impl Draft {
         }
         let Begun { status, sampling, received, started, remote_engine } = begun;
         let mut downgrades = ocsp_downgrades(head.ocsp_policy.as_deref());
-        downgrades.extend(signer.simulated().then(|| "simulated".to_owned()));
+        downgrades.extend(signer.unproved().map(str::to_owned));
         downgrades.extend(remote_engine.then(|| "engine-remote".to_owned()));
         Some(Self {
             signer: Arc::clone(signer),

@@ -49,8 +49,8 @@ impl ReceiptSigner for TestSigner {
         self.key.sign(message).unwrap()
     }
 
-    fn simulated(&self) -> bool {
-        true
+    fn unproved(&self) -> Option<&'static str> {
+        Some("simulated")
     }
 
     fn manifest(&self) -> ManifestDigest {

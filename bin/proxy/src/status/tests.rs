@@ -21,6 +21,7 @@ fn verified(simulated: bool) -> Arc<Verification> {
         manifest_digest: "ab".repeat(32),
         platform: if simulated { "SIMULATED" } else { "AMD SEV-SNP" }.to_owned(),
         simulated,
+        test_root: false,
         at: UnixTime(1_790_000_000),
         manifest: privatemode_wire::stream::ManifestDigest([0xab; 32]),
         protocol: Negotiated { protocol: Protocol::Fields, why: Why::Downgraded },
@@ -81,6 +82,15 @@ fn simulated_is_loud() {
     assert!(report.simulated);
     let page = page::html(&report);
     assert!(page.contains("<title>SIMULATED") && page.contains("role=\"alert\">SIMULATED"), "{page}");
+}
+
+#[test]
+fn a_test_root_is_loud() {
+    let verification = Verification { test_root: true, ..(*verified(false)).clone() };
+    let report = report(&Status { verified: Some(Arc::new(verification)), failing: None, credential: None });
+    assert_eq!(serde_json::to_value(&report).unwrap()["test_root"], true);
+    let page = page::html(&report);
+    assert!(page.contains("<title>TEST ROOT") && page.contains("role=\"alert\">TEST ROOT"), "{page}");
 }
 
 #[test]

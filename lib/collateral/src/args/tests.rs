@@ -52,3 +52,38 @@ fn all_that_is_wrong_is_said_at_once() {
         assert!(fault.contains(flag), "{fault}");
     }
 }
+
+#[cfg(feature = "simulated")]
+#[test]
+fn a_test_root_is_read_and_changes_what_is_verified_and_fetched() {
+    use privatemode_test_pki::amd;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let with = |path: PathBuf| CollateralArgs { danger_amd_root: Some(path), ..CollateralArgs::default() };
+    let pki = amd::Evidence::new(amd::Product::Genoa, amd::Signer::Vcek).encode();
+
+    let plan = with(file("ark.der", &pki.ark)).plan(None).unwrap();
+    assert!(!plan.options().roots.is_production());
+    assert!(plan.settings.amd_signing_key, "none is built in for it");
+    assert_eq!(plan.danger(), Some(TEST_ROOT));
+
+    let plan = CollateralArgs::default().plan(None).unwrap();
+    assert!(plan.options().roots.is_production() && !plan.settings.amd_signing_key);
+    assert_eq!(plan.danger(), None);
+
+    for (path, what) in [
+        (folder.path().join("missing.der"), "cannot read"),
+        (file("text.der", b"text"), "is not a certificate in DER"),
+        (file("long.der", &[0x30; 16 * 1024 + 1]), "has more than 16384 bytes"),
+        (file("ask.der", &pki.ask), "is not named ARK-Milan, ARK-Genoa or ARK-Turin"),
+    ] {
+        let faults = faults(&with(path));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("--danger-amd-root: ") && faults[0].contains(what), "{faults:?}");
+    }
+}

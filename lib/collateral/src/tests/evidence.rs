@@ -4,7 +4,7 @@ use privatemode_attest::snp::{self, Product, Signer, Tcb};
 use privatemode_manifest::{Needs, needs::SnpNeeds};
 
 use super::support::{DAY, START, World, crl, vcek_key};
-use crate::{AmdProduct, AmdSigner, FetchError, Key, Origin};
+use crate::{AmdProduct, AmdSigner, Collector, FetchError, Key, Origin, Settings};
 
 const LIST: Key = Key::AmdCrl { product: AmdProduct::Turin, signer: AmdSigner::Vcek };
 
@@ -14,7 +14,7 @@ fn chip(product: Product) -> snp::Needs {
 }
 
 fn turin(vek: bool, crl: bool) -> Needs {
-    Needs::Snp(SnpNeeds { candidates: vec![chip(Product::Turin)], signer: Signer::Vcek, vek, crl })
+    Needs::Snp(SnpNeeds { candidates: vec![chip(Product::Turin)], signer: Signer::Vcek, vek, ask: true, crl })
 }
 
 /// The key of the chip above: Turin's has 8 bytes, the rest of the field is zero.
@@ -51,6 +51,27 @@ async fn a_reports_missing_documents_are_fetched_and_no_others() {
     assert_eq!(world.server.requests().len(), 2);
 }
 
+/// Under a test's root no signing key is built in; it stands in the chain before the root, which nobody takes from there.
+#[tokio::test]
+async fn the_signing_key_is_fetched_only_where_none_is_built_in() {
+    let world = World::new().await;
+    world.publish_vcek();
+    world.server.amd_crl("Turin", &crl(START + DAY));
+    let pem = |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    let (ask, ark) = (pem("YXNr"), pem("YXJr"));
+    world.server.amd_cert_chain("vcek", "Turin", &format!("{ask}{ark}"));
+    let collector = Collector::new(Settings { amd_signing_key: true, ..world.settings() }).unwrap();
+    let gathered = collector.gather(&turin(true, true)).await.unwrap();
+    assert_eq!(gathered.collateral.snp.as_ref().unwrap().ask, Some(ask.into_bytes()));
+    assert_eq!(world.server.count("/vcek/v1/Turin/cert_chain"), 1);
+
+    // one that turns out wrong is not kept
+    let wrong = snp::VerifyError::SigningKeyMissing;
+    collector.reject_faulty(&gathered, &wrong).await;
+    collector.gather(&turin(true, true)).await.unwrap();
+    assert_eq!(world.server.count("/vcek/v1/Turin/cert_chain"), 2);
+}
+
 #[tokio::test]
 async fn a_list_that_cannot_be_had_matters_only_without_another() {
     let world = World::new().await;
@@ -66,7 +87,13 @@ async fn what_nobody_publishes_is_named() {
     let with = |change: &dyn Fn(&mut snp::Needs)| {
         let mut chip = chip(Product::Turin);
         change(&mut chip);
-        Needs::Snp(SnpNeeds { candidates: vec![chip], signer: Signer::Vcek, vek: true, crl: false })
+        Needs::Snp(SnpNeeds {
+            candidates: vec![chip],
+            signer: Signer::Vcek,
+            vek: true,
+            ask: true,
+            crl: false,
+        })
     };
     let hidden = world.collector().gather(&with(&|chip| chip.chip_id = None)).await.unwrap_err();
     assert!(matches!(hidden, FetchError::MaskedChip));
@@ -81,7 +108,7 @@ async fn a_report_without_its_line_is_of_the_line_that_has_the_chip() {
     world.server.amd_crl("Milan", &crl(START + DAY));
     world.server.amd_crl("Turin", &crl(START + DAY));
     let candidates = vec![chip(Product::Milan), chip(Product::Turin)];
-    let needs = Needs::Snp(SnpNeeds { candidates, signer: Signer::Vcek, vek: true, crl: true });
+    let needs = Needs::Snp(SnpNeeds { candidates, signer: Signer::Vcek, vek: true, ask: true, crl: true });
     let gathered = world.collector().gather(&needs).await.unwrap();
     assert_eq!(gathered.collateral.snp.unwrap().vek, Some(vcek));
 }

@@ -81,3 +81,20 @@ fn contradictions_are_named() {
     assert_eq!(foreign.len(), 1, "{foreign:?}");
     assert!(foreign[0].contains("the manifest does not name policy"), "{foreign:?}");
 }
+
+#[cfg(feature = "simulated")]
+#[test]
+fn fake_reports_are_of_one_platform_and_name_a_policy() {
+    let fake = |more: &[&str]| {
+        let always = ["--expected-manifest=/nowhere/manifest.json", "--danger-fake-snp=/nowhere"];
+        faults(&[&always[..], more].concat()).join("\n")
+    };
+    let unnamed = fake(&["--platform=snp"]);
+    assert!(unnamed.contains("--workload-policy is missing: fake reports name it"), "{unnamed}");
+    let named = fake(&["--platform=snp", "--workload-policy=/nowhere/policy"]);
+    assert!(!named.contains("--workload-policy is"), "{named}");
+    let hardware = faults(&["--platform=snp", "--workload-policy=/nowhere/policy"]).join("\n");
+    assert!(hardware.contains("--workload-policy is for --platform simulated only"), "{hardware}");
+    let other = fake(&["--platform=simulated", "--danger-simulated", "--workload-policy=/nowhere/policy"]);
+    assert!(other.contains("--danger-fake-snp and --platform simulated contradict each other"), "{other}");
+}

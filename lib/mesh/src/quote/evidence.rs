@@ -14,7 +14,6 @@ pub(super) fn snp(report: &[u8], table: &[u8], bind: &ReportData) -> Result<Vec<
     let report: [u8; sevsnp::REPORT_LEN] = report
         .try_into()
         .map_err(|_| form(EncodeError::ReportLength { len: report.len(), want: sevsnp::REPORT_LEN }))?;
-    must_be_ours(platform, report.get(0x50..0x90), bind)?;
     let mut evidence = sevsnp::SnpEvidence::of_report(report);
     match Certificates::parse(table) {
         Ok(Certificates { vcek, vlek, ask, ark, crl }) => {
@@ -24,7 +23,14 @@ pub(super) fn snp(report: &[u8], table: &[u8], bind: &ReportData) -> Result<Vec<
             tracing::warn!("the host's table of certificates cannot be read; evidence goes without them");
         }
     }
-    sevsnp::encode(&evidence).map_err(form)
+    snp_with(&evidence, bind)
+}
+
+/// SNP: a report with what goes along.
+pub(super) fn snp_with(evidence: &sevsnp::SnpEvidence, bind: &ReportData) -> Result<Vec<u8>, QuoteError> {
+    let platform = EvidenceKind::Snp;
+    must_be_ours(platform, evidence.report.get(0x50..0x90), bind)?;
+    sevsnp::encode(evidence).map_err(|source| QuoteError::Form { platform, source })
 }
 
 /// TDX: the quote.

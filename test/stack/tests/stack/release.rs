@@ -35,14 +35,16 @@ async fn a_released_proxy_refuses_simulated_evidence() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     };
 
-    // The switch does not exist.
-    let mut command = Command::new(&program);
-    arguments(&mut command);
-    let mut child = Guard::spawn(command.arg("--danger-simulated"));
-    let status = child.wait(Duration::from_secs(30)).expect("it ends");
-    assert_eq!(status.code(), Some(2));
-    let text = child.stderr();
-    assert!(text.contains("--danger-simulated"), "{text}");
+    // The switches do not exist.
+    for switch in [&["--danger-simulated"][..], &["--danger-amd-root", "ark.der"]] {
+        let mut command = Command::new(&program);
+        arguments(&mut command);
+        let mut child = Guard::spawn(command.args(switch));
+        let status = child.wait(Duration::from_secs(30)).expect("it ends");
+        assert_eq!(status.code(), Some(2));
+        let text = child.stderr();
+        assert!(text.contains(&format!("unexpected argument '{}'", switch[0])), "{text}");
+    }
 
     // And without the switch, the manifest is refused: at the start, with the reason.
     let mut command = Command::new(&program);

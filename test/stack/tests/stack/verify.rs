@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{PRIVATEMODE, Up};
 
-struct Verified {
-    code: i32,
-    output: String,
+pub(crate) struct Verified {
+    pub(crate) code: i32,
+    pub(crate) output: String,
     talk: String,
 }
 
 impl Verified {
     /// `privatemode verify ARGUMENTS`, in no directory but the one that they name.
-    fn run(directory: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn run(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(PRIVATEMODE);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PRIVATEMODE") {
@@ -31,7 +31,7 @@ impl Verified {
         }
     }
 
-    fn json(directory: &Path, arguments: &[&str]) -> (i32, Value) {
+    pub(crate) fn json(directory: &Path, arguments: &[&str]) -> (i32, Value) {
         let verified = Self::run(directory, &[arguments, &["--json"]].concat());
         let json = serde_json::from_str(&verified.output)
             .unwrap_or_else(|error| panic!("{error} in {:?}\n{}", verified.output, verified.talk));
@@ -44,7 +44,7 @@ fn of(up: &Up, name: &str) -> String {
 }
 
 /// The names of the steps that passed, and of the one that failed.
-fn steps(json: &Value) -> (Vec<&str>, Option<&str>) {
+pub(crate) fn steps(json: &Value) -> (Vec<&str>, Option<&str>) {
     let of = |wanted: &str| {
         let steps = json["steps"].as_array().unwrap().iter();
         steps

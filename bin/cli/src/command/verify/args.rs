@@ -43,11 +43,6 @@ pub(crate) struct Verify {
     #[arg(long)]
     pub(crate) danger_simulated: bool,
 
-    /// DANGER, for tests: a certificate in place of AMD's root. The verdict then proves nothing about hardware, and says so
-    /// on every line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) danger_amd_root: Option<PathBuf>,
-
     /// Print the verdict as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,7 +12,7 @@ use privatemode_collateral::{
     Bundle as Collateral, CollateralPlan, FetchError, Found, Gathered, SetupError, Timing,
 };
 use privatemode_manifest::{
-    AttestationDocument, Manifest, Needs, Roots, VerifyError, VerifyOptions, document_needs,
+    AttestationDocument, Manifest, Needs, VerifyError, VerifyOptions, document_needs,
     verify_deployment_report,
 };
 
@@ -26,8 +26,6 @@ pub(super) struct Case<'a> {
     pub(super) document: &'a [u8],
     pub(super) manifest: &'a Manifest,
     pub(super) danger_simulated: bool,
-    /// The vendors' roots, or a test's.
-    pub(super) roots: Roots,
     /// Whether an earlier verification is repeated.
     pub(super) repeated: bool,
 }
@@ -57,9 +55,7 @@ pub(super) async fn judge(case: &Case<'_>, plan: &CollateralPlan) -> Result<Judg
     let options = VerifyOptions {
         simulated: case.danger_simulated.then(SimulatedAllowed::danger_accept_simulated),
         collateral: gathered.collateral.clone(),
-        crl_grace: plan.grace,
-        roots: case.roots.clone(),
-        ..VerifyOptions::default()
+        ..plan.options()
     };
     let (report, result) = verify_deployment_report(&document, &case.nonce, case.manifest, &options, case.at);
     verdict.fill(report);

@@ -32,8 +32,6 @@ const UNUSABLE: u8 = 2;
 const OWN_MANIFEST: &str = "the manifest is the bundle's own: whoever made the bundle chose it. Compare its digest with a manifest \
                             that you reviewed, or give that one with --manifest";
 
-const TEST_ROOT: &str = "a certificate of --danger-amd-root stands in the place of AMD's root: this proves nothing about hardware";
-
 /// Verifies and prints. Exit codes: 0 verified, 1 refused, 2 unusable input.
 pub(crate) fn run(arguments: &Verify) -> ExitCode {
     match verify(arguments) {
@@ -100,20 +98,10 @@ async fn judged(
         }
     };
     let danger_simulated = arguments.danger_simulated;
-    let roots = subject::roots(arguments)?;
-    let test_root = (!roots.is_production()).then_some(TEST_ROOT);
-    let case = Case {
-        roots,
-        target,
-        at,
-        nonce,
-        document: &document,
-        manifest: &manifest,
-        danger_simulated,
-        repeated,
-    };
+    let case =
+        Case { target, at, nonce, document: &document, manifest: &manifest, danger_simulated, repeated };
     let Judged { mut verdict, collateral } = judge::judge(&case, &plan).await?;
-    verdict.danger.extend(test_root.map(str::to_owned));
+    verdict.danger.extend(plan.danger().map(str::to_owned));
     verdict.warnings.extend(warning.map(str::to_owned));
     verdict.warnings.extend(arguments.collateral.downgrade());
     let target = case.target;

@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use privatemode_attest::UnixTime;
-use privatemode_attest::snp::Product;
-use privatemode_attest::x509::Certificate;
-use privatemode_manifest::{Manifest, Roots};
+use privatemode_manifest::Manifest;
 use reqwest::Url;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -18,7 +16,6 @@ use crate::directory::DataDirectory;
 use crate::up::Running;
 
 const MAX_KEY: usize = 4096;
-const MAX_ROOT: usize = 16 << 10;
 
 /// What is to be verified.
 pub(super) enum Subject {
@@ -40,8 +37,6 @@ pub(super) enum SubjectError {
     NothingRuns { directory: String },
     #[error("there is no directory of a deployment: give a URL or a bundle, or --dir DIR")]
     NoDirectory,
-    #[error("--danger-amd-root `{}` is not named ARK-Milan, ARK-Genoa or ARK-Turin", path.display())]
-    Root { path: std::path::PathBuf },
     #[error("`{url}` is not a URL of the form https://HOST:PORT or http://HOST:PORT")]
     Url { url: String },
     #[error(
@@ -134,20 +129,6 @@ fn running(directory: &DataDirectory) -> Option<Running> {
 /// Same scheme, host and port.
 fn same(own: &str, url: Option<&Url>) -> bool {
     Url::parse(own).ok().zip(url).is_some_and(|(own, url)| own.origin() == url.origin())
-}
-
-/// The vendors' roots, unless a test's stands in the place of AMD's. Its name says for which product line.
-pub(super) fn roots(arguments: &Verify) -> Result<Roots, SubjectError> {
-    const FLAG: &str = "--danger-amd-root";
-    const FORM: &str = "a certificate in DER that is named ARK-Milan, ARK-Genoa or ARK-Turin";
-    let Some(path) = &arguments.danger_amd_root else { return Ok(Roots::embedded()) };
-    let bytes = Files::default().read(FLAG, path, MAX_ROOT)?;
-    let unusable = |error| wrong_form(FLAG, path, FORM, &bytes, error);
-    let certificate = Certificate::parse_der(&bytes).map_err(unusable)?;
-    let line = certificate.common_name().and_then(|name| name.strip_prefix("ARK-"));
-    let product =
-        line.and_then(Product::from_name).ok_or_else(|| SubjectError::Root { path: path.clone() })?;
-    Ok(Roots::danger_test_snp(product, &bytes).map_err(unusable)?)
 }
 
 /// When: as the flag says, else as the bundle says, else now.

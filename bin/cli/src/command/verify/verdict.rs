@@ -113,6 +113,7 @@ impl Verdict {
     /// Takes over the steps.
     pub(super) fn fill(&mut self, report: Report) {
         let simulated = self.simulated;
+        let test_root = report.evidence.as_ref().is_some_and(|evidence| !evidence.production_roots);
         self.steps = report
             .steps
             .into_iter()
@@ -120,7 +121,7 @@ impl Verdict {
                 number: step.number,
                 name: step.name,
                 verdict: step.verdict,
-                proved_by: proof(step.name, simulated),
+                proved_by: proof(step.name, simulated, test_root),
                 values: step.values,
                 simulated,
             })
@@ -164,7 +165,7 @@ impl Verdict {
 }
 
 /// What the outcome of a step rests on.
-fn proof(step: &str, simulated: bool) -> &'static str {
+fn proof(step: &str, simulated: bool, test_root: bool) -> &'static str {
     match step {
         "history" => "the coordinator's answer",
         "manifest" => "byte for byte against the expected manifest",
@@ -173,6 +174,9 @@ fn proof(step: &str, simulated: bool) -> &'static str {
         "policies" => "SHA-256 of each policy text, as in the manifest",
         "platform" => "the manifest's reference values",
         "evidence" if simulated => "NOTHING: simulated evidence, anybody can make it",
+        "evidence" if test_root => {
+            "a signature to a TEST ROOT, over our nonce, the history and both CAs: whoever has its key can make it"
+        }
         "evidence" => {
             "the hardware's signature, to its vendor's root, over our nonce, the history and both CAs"
         }
