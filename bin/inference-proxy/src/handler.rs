@@ -19,15 +19,18 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use getrandom::{SysRng, rand_core::UnwrapErr};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use privatemode_service::{ApiError, BoxBody, BoxError, body::read_limited};
+use privatemode_service::{
+    ApiError, BoxBody, BoxError,
+    body::{empty, read_limited},
+};
 use privatemode_wire::{
     Endpoint, Secret, SecretId,
     admit::{check, with_usage_options},
-    header,
+    header::{self, CANCEL_PATH, REQUEST_ID},
     message::{OpenError, RequestOpener, ResponseSealer},
     stream::outer::is_sealed,
 };
@@ -37,7 +40,8 @@ use crate::{
     budget::{Budget, Held},
     failure::{self, sealable_json},
     metrics::label,
-    request::{content_type, engine_headers, engine_path, secret_id, stays},
+    request::{content_type, engine_headers, engine_path, foreign_id, secret_id, stays},
+    running::Running,
     stream::Accounted,
 };
 
@@ -73,12 +77,15 @@ struct Inner {
     limits: Limits,
     budget: Budget,
     sealing: Sealing,
+    running: Running,
     metrics: Metrics,
 }
 
 enum Route {
     Sealed(Endpoint),
     Models,
+    /// The gateway's, for an answer that is to end.
+    Cancel,
     Unknown,
 }
 
@@ -91,6 +98,7 @@ impl Route {
             {
                 Self::Models
             }
+            None if path == CANCEL_PATH => Self::Cancel,
             None => Self::Unknown,
         }
     }
@@ -99,6 +107,7 @@ impl Route {
         match self {
             Self::Sealed(endpoint) => label(*endpoint),
             Self::Models => "models",
+            Self::Cancel => "cancel",
             Self::Unknown => "unknown",
         }
     }
@@ -118,7 +127,8 @@ impl Worker {
     ) -> Self {
         metrics.show_gpus(gpus.gpus());
         let budget = Budget::new(limits.buffered.max(limits.body));
-        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, budget, sealing, metrics }))
+        let running = Running::default();
+        Self(Arc::new(Inner { secrets, engine, gpus, tasks, limits, budget, sealing, running, metrics }))
     }
 
     /// Answers one request.
@@ -157,6 +167,8 @@ impl Worker {
             Route::Models if parts.method != Method::GET => Err(ApiError::method_not_allowed("Use GET.")),
             Route::Models if !stays(parts.uri.path()) => Err(failure::unsupported_endpoint()),
             Route::Models => self.models(parts).await.map(plain),
+            Route::Cancel if parts.method != Method::POST => Err(ApiError::method_not_allowed("Use POST.")),
+            Route::Cancel => self.cancel(&parts.headers),
             Route::Sealed(_) if parts.method != Method::POST => {
                 Err(ApiError::method_not_allowed("Use POST."))
             }
@@ -199,6 +211,20 @@ impl Worker {
 
     pub(crate) fn sealing(&self) -> &Sealing {
         &self.0.sealing
+    }
+
+    /// Ends the answer that the header names.
+    fn cancel(&self, headers: &HeaderMap) -> Result<Response<BoxBody>, ApiError> {
+        if !foreign_id(headers, REQUEST_ID).is_some_and(|name| self.0.running.end(&name)) {
+            return Err(failure::not_running());
+        }
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(plain(response))
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        &self.0.running
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -19,6 +19,7 @@ mod metrics;
 mod ocsp;
 mod request;
 mod run;
+mod running;
 mod sealed;
 mod secrets;
 mod stream;

@@ -89,7 +89,12 @@ pub(crate) fn sealed_engine_headers(headers: &HeaderMap, content_type: Option<&s
 }
 
 fn request_id(headers: &HeaderMap, name: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(sanitize_id(&String::from_utf8_lossy(headers.get(name)?.as_bytes()))).ok()
+    HeaderValue::try_from(foreign_id(headers, name)?).ok()
+}
+
+/// An ID that somebody else chose, made harmless.
+pub(crate) fn foreign_id(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(sanitize_id(&String::from_utf8_lossy(headers.get(name)?.as_bytes())))
 }
 
 /// The path as the engine knows it. `None`: it tries to leave its place.

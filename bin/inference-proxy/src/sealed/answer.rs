@@ -17,10 +17,11 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use privatemode_service::{
     ApiError, BoxBody, BoxError, Chain,
-    metrics::{Counter, Entered},
+    metrics::{self, Counter},
 };
 use privatemode_store::claims::Now;
 use privatemode_wire::{
+    header::REQUEST_ID,
     stream::{
         Outcome, Responder, ResponseHead, ResponseWriter, Trailer, WriteError,
         outer::{CONTENT_TYPE, RESPONSE_HEADER, USAGE, usage_header},
@@ -37,7 +38,7 @@ use super::{
     upload,
     work::Asked,
 };
-use crate::{failure, handler::plain};
+use crate::{failure, handler::plain, request::foreign_id, running::Entered};
 
 /// Bytes that may wait for records before the engine has to wait.
 const QUEUE: usize = 256 * 1024;
@@ -75,7 +76,7 @@ impl Exchange<'_> {
             started: (sealing.now)(),
             remote_engine: !self.worker.engine().target().is_local(),
         };
-        let draft = Draft::new(&sealing.signer, &self.head, begun);
+        let draft = Draft::new(&sealing.signer, &self.outer.salt, &self.head, begun);
         let mut out = Vec::new();
         let writer = match responder.begin(head, &mut UnwrapErr(SysRng), &mut out) {
             Ok(writer) => writer,
@@ -97,6 +98,7 @@ impl Exchange<'_> {
             ends: events.then(EventEnds::new),
             count: Count::of(content_type),
             draft,
+            entered: foreign_id(&self.parts.headers, REQUEST_ID).map(|id| self.worker.running().enter(&id)),
             now: sealing.now.clone(),
             patience,
             deadline: Box::pin(tokio::time::sleep(patience)),
@@ -184,6 +186,8 @@ struct SealedAnswer {
     ends: Option<EventEnds>,
     count: Count,
     draft: Option<Draft>,
+    /// Tells when the answer is to end before its time.
+    entered: Option<Entered>,
     now: Now,
     ticker: Option<Interval>,
     /// An engine that is silent for this long has broken off.
@@ -192,7 +196,7 @@ struct SealedAnswer {
     /// The deadline counts from now on, not from an earlier pause.
     rearm: bool,
     broken: Counter,
-    _open: Option<Entered>,
+    _open: Option<metrics::Entered>,
     _upload: Option<upload::Sender>,
 }
 
@@ -227,6 +231,14 @@ impl SealedAnswer {
         }
         self.ending = Some(outcome);
         if self.ticker.is_none() { self.finish(outcome) } else { Ok(()) }
+    }
+
+    /// Whether the answer is to end now.
+    fn poll_told(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(entered) = &mut self.entered else { return false };
+        let Poll::Ready(told) = Pin::new(&mut entered.told).poll(context) else { return false };
+        self.entered = None; // told once, or never
+        told.is_ok()
     }
 
     /// One record.
@@ -328,7 +340,10 @@ impl Body for SealedAnswer {
             if matches!(self.state, State::Ended) {
                 return Poll::Ready(None);
             }
-            let step = if self.poll_tick(context).is_ready() {
+            let cancelled = self.ending.is_none() && self.poll_told(context);
+            let step = if cancelled {
+                self.end(Outcome::Cancelled)
+            } else if self.poll_tick(context).is_ready() {
                 self.tick()
             } else {
                 std::task::ready!(self.poll_engine(context))
