@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use privatemode_service::{BoxBody, Limits, Shutdown, body, listen, serve};
+use privatemode_wire::header::CANCEL_PATH;
 use privatemode_wire::stream::outer;
 use tokio::sync::{Notify, mpsc};
 
@@ -93,6 +94,16 @@ impl Stub {
             Some("stream") => self.stream(),
             Some("sealed") => sealed(),
             Some("sealed stream") => self.sealed_stream(),
+            // All that a worker does with an answer under way is tested where it is: here the end comes by the feed.
+            _ if target == CANCEL_PATH => {
+                let mut response = Response::new(body::empty());
+                *response.status_mut() = if self.events.send("end").is_ok() {
+                    StatusCode::NO_CONTENT
+                } else {
+                    StatusCode::NOT_FOUND
+                };
+                response
+            }
             Some("refuse") => {
                 let mut response = json(r#"{"error":"sealed"}"#.to_owned());
                 *response.status_mut() = StatusCode::BAD_REQUEST;
