@@ -17,6 +17,8 @@ mod fidelity;
 mod harness;
 #[path = "stack/memory.rs"]
 mod memory;
+#[path = "stack/receipts.rs"]
+mod receipts;
 #[path = "stack/release.rs"]
 mod release;
 #[path = "stack/rogue.rs"]
