@@ -8,7 +8,6 @@
 
 mod chain;
 mod collateral;
-mod date;
 mod document;
 mod evidence;
 #[cfg(test)]
