@@ -228,6 +228,57 @@ mod tests {
         assert!(accounts.list_keys().await.unwrap()[0].last_used_at.is_some());
     }
 
+    fn billed(number: usize, key: &KeyId) -> BilledRequest {
+        BilledRequest {
+            id: number.to_string(),
+            key_id: key.clone(),
+            exchange: None,
+            model: "demo".to_owned(),
+            status: 200,
+            prompt_tokens: 3,
+            completion_tokens: 5,
+            cached_tokens: 0,
+            audio_seconds: 0,
+            ended_at: 1,
+        }
+    }
+
+    async fn on_record(accounts: &Accounts) -> i64 {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM requests");
+        count.fetch_one(accounts.database().pool()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn single_requests_wait_for_the_database_and_only_so_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Arc::new(Accounts::open(dir.path().join("gateway.db")).await.unwrap());
+        let key = accounts.create_key("a").await.unwrap().id;
+        let ledger = Ledger::new(Arc::clone(&accounts));
+        query("ALTER TABLE requests RENAME TO away").execute(accounts.database().pool()).await.unwrap();
+        ledger.billed(billed(0, &key));
+        assert!(matches!(ledger.flush().await, Err(DatabaseError::Statement { action: "write usage", .. })));
+        query("ALTER TABLE away RENAME TO requests").execute(accounts.database().pool()).await.unwrap();
+        ledger.flush().await.unwrap();
+        assert_eq!(on_record(&accounts).await, 1);
+        ledger.flush().await.unwrap();
+        assert_eq!(on_record(&accounts).await, 1, "each once");
+
+        (0..MAX_PENDING + 2).for_each(|number| ledger.billed(billed(number, &key)));
+        let pending = ledger.lock();
+        assert_eq!((pending.requests.len(), pending.lost), (MAX_PENDING, 2));
+    }
+
+    #[tokio::test]
+    async fn who_wants_no_record_of_single_requests_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Arc::new(Accounts::open(dir.path().join("gateway.db")).await.unwrap());
+        let key = accounts.create_key("a").await.unwrap().id;
+        let ledger = Ledger::new(Arc::clone(&accounts)).keeping(0);
+        ledger.billed(billed(0, &key));
+        ledger.flush().await.unwrap();
+        assert_eq!(on_record(&accounts).await, 0);
+    }
+
     #[tokio::test]
     async fn what_cannot_be_written_is_kept() {
         let dir = tempfile::tempdir().unwrap();

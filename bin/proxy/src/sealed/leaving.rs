@@ -48,7 +48,7 @@ impl Ending {
         match self.upstream.send(Method::DELETE, &path, headers, reqwest::Body::default()).await {
             // Not there: it has ended by itself, or the gateway does not know of this and the answer goes on.
             Ok(answer) => {
-                tracing::debug!(status = answer.status().as_u16(), "asked for the end of an answer")
+                tracing::debug!(status = answer.status().as_u16(), "asked for the end of an answer");
             }
             Err(error) => {
                 let error = error.without_url();
