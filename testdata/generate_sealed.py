@@ -159,6 +159,7 @@ def exchange(r, mode, receipt, body, deltas, status=200):
         "request_head": canonical(head), "request_body": body.decode(), "request": sealed_request.hex(),
         "response_head": canonical(response_head), "deltas": [d.decode() for d in deltas], "trailer": canonical(trailer),
         "response": sealed_response.hex(),
+        "exchange": hashlib.sha256(request_salt).hexdigest(),
         "request_digest": hashlib.sha256(request_salt + sealed_request).hexdigest(),
         "response_digest": hashlib.sha256(response_salt + sealed_body).hexdigest(),
     }
@@ -209,16 +210,21 @@ def receipt_vectors(r):
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
     usage = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16, "cached_tokens": 4, "audio_seconds": 0}
-    for full in (True, False):
+    # An answer with all there is to say, one that failed, and a refusal before the whole request was read.
+    for status, outcome in ((200, "complete"), (500, "failed"), (413, "complete")):
+        full = status == 200
+        salt, request, response = r.take(32), r.take(64), r.take(64)
         receipt = {
-            "type": "privatemode receipt", "v": 1, "request_id": r.take(16).hex(), "request_digest": r.take(32).hex(),
-            "response_digest": r.take(32).hex(), "status": 200 if full else 500, "outcome": "complete" if full else "failed",
+            "type": "privatemode receipt", "v": 1, "request_id": r.take(16).hex(), "exchange": hashlib.sha256(salt).hexdigest(),
+            "response_digest": hashlib.sha256(r.take(32) + response).hexdigest(), "status": status, "outcome": outcome,
             "model": "gpt-oss-120b", "manifest": r.take(32).hex(), "sampling": {"temperature": "0.20", "stop": "[\"\\u00fc\",\"ü\"]"} if full else {},
             "received_ms": 1_760_000_000_001, "started_ms": 1_760_000_000_050, "finished_ms": 1_760_000_001_000,
             "downgrades": ["ocsp unknown allowed", "simulated"] if full else [], "certificates": [base64.b64encode(r.take(300)).decode() for _ in range(2)],
         }
         if full:
             receipt |= {"usage": usage, "model_root": r.take(32).hex(), "engine_image": r.take(32).hex()}
+        if status != 413:
+            receipt["request_digest"] = hashlib.sha256(salt + request).hexdigest()
         text = canonical(receipt)
         signature = key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
         signed = canonical({"receipt": receipt, "signature": base64.b64encode(signature).decode()})

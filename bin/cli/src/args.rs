@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Create, list and revoke API keys
     Keys(Keys),
+    /// Export what the gateway has on record of single requests
+    Usage(Usage),
     /// List the models that a running deployment serves
     Models(Models),
     /// Verify attestation evidence from files: an SEV-SNP report, a TDX quote, a GPU's measurements
@@ -165,6 +167,36 @@ pub(crate) enum KeysAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Usage {
+    #[command(subcommand)]
+    pub(crate) action: UsageAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageAction {
+    /// Print each request with what it used: a line of JSON each, or CSV
+    Export(UsageExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageExport {
+    /// The gateway's database, which is only read [default: that of the deployment in DIR]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) directory: Directory,
+    /// Only what this key used: its ID, as `keys list` prints it
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Print JSON lines, which `receipt reconcile` reads (this is the default)
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print CSV with a line of headings
+    #[arg(long)]
+    pub(crate) csv: bool,
 }
 
 #[derive(Debug, Args)]

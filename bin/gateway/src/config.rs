@@ -21,6 +21,9 @@ pub struct Config {
     /// The SQLite file with keys and usage; made when it is not there.
     #[arg(long, value_name = "FILE", default_value = "gateway.db")]
     pub database: PathBuf,
+    /// For how many days single requests stay on record, for bills; 0 keeps none. Totals stay for good.
+    #[arg(long, value_name = "DAYS", default_value_t = 35, value_parser = clap::value_parser!(u32).range(..=90))]
+    pub usage_days: u32,
     /// An inference proxy; repeat the flag for several.
     #[arg(long = "worker", value_name = "URL", default_value = "https://127.0.0.1:8085")]
     pub worker: Vec<Uri>,

@@ -46,6 +46,14 @@ pub enum DatabaseError {
         /// What the migration said.
         source: sqlx::migrate::MigrateError,
     },
+    /// An older program's file, or another program's.
+    #[error(
+        "the database `{path}` has no requests on record: start the gateway on it once, which brings it up to date"
+    )]
+    NoRequests {
+        /// The file asked for.
+        path: PathBuf,
+    },
     /// The system's source of randomness failed.
     #[error("the system gave no random bytes")]
     Randomness(#[source] getrandom::Error),
@@ -104,6 +112,17 @@ impl Database {
         }
     }
 
+    /// Opens a file that is there, for reading only: nothing is made, migrated or locked.
+    pub(crate) async fn open_read_only(path: &Path) -> Result<Database, DatabaseError> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(|source| DatabaseError::Open { path: path.into(), source })?;
+        Ok(Database { pool })
+    }
+
     async fn open_once(path: &Path, options: SqliteConnectOptions) -> Result<Database, DatabaseError> {
         // One connection each for the writer, the poll for revocations and a person's question.
         let pool = SqlitePoolOptions::new()
@@ -152,6 +171,7 @@ fn migrations() -> Migrator {
     let steps = [
         ("accounts", include_str!("../migrations/0001_accounts.sql")),
         ("audio bytes", include_str!("../migrations/0002_audio_bytes.sql")),
+        ("requests", include_str!("../migrations/0003_requests.sql")),
     ];
     let step = |(number, (name, sql)): (i64, (&'static str, &'static str))| {
         Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -17,14 +17,17 @@ use hyper::body::Incoming;
 use privatemode_service::BoxError;
 use privatemode_service::metrics::Entered;
 use privatemode_wire::header::{CANCEL_PATH, REQUEST_ID};
-use privatemode_wire::stream::outer::USAGE;
+use privatemode_wire::stream::outer::{ExchangeId, USAGE};
 
 use crate::accounts::KeyId;
+use crate::database::now;
 use crate::headers::RequestId;
 use crate::ledger::{Amounts, Ledger};
 use crate::meter::Meter;
 use crate::metrics::Metrics;
 use crate::origin::control_request;
+use crate::requests::BilledRequest;
+use crate::running::Entered as Running;
 use crate::workers::Lease;
 
 /// How a request ended.
@@ -59,6 +62,10 @@ pub(crate) struct Exchange {
     pub(crate) endpoint: &'static str,
     pub(crate) key: Option<KeyId>,
     pub(crate) model: Option<Arc<str>>,
+    /// What a receipt calls it, where the body is sealed as a whole.
+    pub(crate) sealed: Option<ExchangeId>,
+    /// May be ended from outside until then.
+    pub(crate) running: Option<Running>,
     pub(crate) worker: Option<String>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) outcome: Outcome,
@@ -74,6 +81,7 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         if let (Some(key), Some(model), Some(amounts)) = (&self.key, &self.model, self.amounts) {
             self.ledger.used(key, model, amounts);
+            self.ledger.billed(self.billed(key, model).with_amounts(amounts));
             self.metrics.tokens(model, amounts);
         }
         let duration = self.began.elapsed();
@@ -98,6 +106,24 @@ impl Drop for Exchange {
             milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             "request"
         );
+    }
+}
+
+impl Exchange {
+    fn billed(&self, key: &KeyId, model: &Arc<str>) -> BilledRequest {
+        BilledRequest {
+            id: self.id.as_str().to_owned(),
+            key_id: key.clone(),
+            exchange: self.sealed,
+            model: model.to_string(),
+            status: self.status.map_or(0, |status| status.as_u16()),
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            cached_tokens: 0,
+            audio_seconds: 0,
+            audio_bytes: 0,
+            ended_at: now(),
+        }
     }
 }
 

@@ -67,6 +67,7 @@ where
         return Err(ApiError::internal("a request without a record"));
     };
     record.model = Some(lease.model.clone());
+    record.sealed = if sealed { headers::exchange_id(&head.headers) } else { None };
     head.headers = headers::to_worker(head.headers, &record.id, record.remote);
     if sealed {
         // The usage comes behind the body, where nothing inside the seal has to be read for it.
@@ -90,6 +91,9 @@ where
         return Err(ApiError::internal("a request without a record"));
     };
     record.worker = Some(lease.name().to_owned());
+    let id = record.id.clone();
+    let running = |(exchange, key)| parts.running.enter(exchange, id, key, (*lease).clone());
+    record.running = record.sealed.zip(record.key.clone()).map(running);
     record.status = Some(answer.status());
     Ok(Answer::Workers(streamed(answer, record, lease)))
 }

@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use privatemode_service::{ApiError, BoxBody, BoxError, Connection};
 use privatemode_wire::header as names;
 use privatemode_wire::profile::Endpoint;
+use privatemode_wire::stream::outer::EXCHANGES;
 
 use crate::exchange::{Exchange, Outcome};
 use crate::exchange_limit::ExchangeLimit;
@@ -32,8 +33,9 @@ use crate::ledger::Ledger;
 use crate::manifest::ServedManifest;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
+use crate::running::Running;
 use crate::workers::Workers;
-use crate::{catalogue, forward, relay};
+use crate::{catalogue, forward, relay, running};
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) secret_service: Origin,
     pub(crate) manifest: ServedManifest,
     pub(crate) exchange_limit: ExchangeLimit,
+    pub(crate) running: Running,
     pub(crate) metrics: Metrics,
 }
 
@@ -63,6 +66,8 @@ enum Route<'a> {
     Models,
     Model(&'a str),
     Client(Endpoint),
+    /// An answer under way.
+    Exchange(&'a str),
 }
 
 /// What went to the caller, before it is marked and recorded.
@@ -141,6 +146,7 @@ impl Parts {
             Route::Model(id) => catalogue::one(&self.workers, id).map(Answer::Own),
             Route::Attest => relay::attest(self, request.into_body()).await.map(Answer::Own),
             Route::Secret => relay::secret(self, request.into_body()).await.map(Answer::Own),
+            Route::Exchange(id) => running::end(self, record.key.as_ref(), id).await.map(Answer::Own),
             Route::Client(endpoint) => forward::forward(self, endpoint, request, exchange).await,
         }
     }
@@ -155,6 +161,8 @@ impl Parts {
             endpoint: "unknown",
             key: None,
             model: None,
+            sealed: None,
+            running: None,
             worker: None,
             status: None,
             outcome: Outcome::ClientLeft,
@@ -186,8 +194,9 @@ impl Route<'_> {
             "/privatemode/v1/secret" => Some(Route::Secret),
             "/privatemode/v2/manifest.json" => Some(Route::Manifest),
             "/v1/models" => Some(Route::Models),
-            _ => match path.strip_prefix("/v1/models/") {
-                Some(id) if !id.is_empty() => Some(Route::Model(id)),
+            _ => match (path.strip_prefix("/v1/models/"), path.strip_prefix(EXCHANGES)) {
+                (Some(id), _) if !id.is_empty() => Some(Route::Model(id)),
+                (_, Some(id)) => Some(Route::Exchange(id)),
                 _ => Endpoint::from_path(path).map(Route::Client),
             },
         }
@@ -201,6 +210,7 @@ impl Route<'_> {
             Route::Manifest => "/privatemode/v2/manifest.json",
             Route::Models => "/v1/models",
             Route::Model(_) => "/v1/models/{id}",
+            Route::Exchange(_) => "/privatemode/v1/exchanges/{exchange}",
             Route::Client(endpoint) => endpoint.path(),
         }
     }
@@ -210,6 +220,7 @@ impl Route<'_> {
             Route::Manifest | Route::Models | Route::Model(_) => {
                 (matches!(*method, Method::GET | Method::HEAD), "GET, HEAD")
             }
+            Route::Exchange(_) => (*method == Method::DELETE, "DELETE"),
             Route::Attest | Route::Secret | Route::Client(_) => (*method == Method::POST, "POST"),
         };
         if fits {

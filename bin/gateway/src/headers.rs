@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use privatemode_wire::header::{self as names, connection_options, is_hop_by_hop, sanitize_id};
+use privatemode_wire::stream::outer::{ExchangeId, REQUEST_HEADER, RequestSalt};
 use uuid::Uuid;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -69,6 +70,13 @@ pub(crate) fn foreign_id(headers: &HeaderMap, name: &'static str) -> String {
         .map_or_else(String::new, |value| sanitize_id(&String::from_utf8_lossy(value.as_bytes())))
 }
 
+/// The exchange that a sealed body begins, by its salt; `None` where there is none that a worker would take.
+pub(crate) fn exchange_id(headers: &HeaderMap) -> Option<ExchangeId> {
+    let mut salts = headers.get_all(REQUEST_HEADER).iter();
+    let (Some(salt), None) = (salts.next(), salts.next()) else { return None };
+    RequestSalt::parse_header(salt.to_str().ok()?).ok().map(|salt| salt.exchange_id())
+}
+
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -132,6 +140,20 @@ mod tests {
         assert_eq!(sent["x-forwarded-for"], "10.0.0.1, 192.0.2.7");
         assert_eq!(sent["x-request-id"], id.as_str());
         assert_eq!(sent["privatemode-client"], "SDK");
+    }
+
+    #[test]
+    fn an_exchange_is_named_by_the_one_salt_there_is() {
+        let salt = RequestSalt::from_bytes([5; 32]);
+        let headers = |salts: &[&str]| {
+            let salts = salts.iter().map(|salt| HeaderValue::from_str(salt).unwrap());
+            salts.map(|salt| (HeaderName::from_static(REQUEST_HEADER), salt)).collect::<HeaderMap>()
+        };
+        let text = salt.to_header();
+        assert_eq!(exchange_id(&headers(&[&text])), Some(salt.exchange_id()));
+        for none in [&[][..], &["x"], &[&text, &text]] {
+            assert_eq!(exchange_id(&headers(none)), None, "{none:?}");
+        }
     }
 
     #[test]

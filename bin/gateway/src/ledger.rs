@@ -1,11 +1,11 @@
 //! What each key has used of each model, and when it was last used: added up in memory, written in batches.
 //!
-//! A crash loses what came after the last batch; a normal end loses nothing. Knows token counts, never bodies.
+//! Single requests are kept, too, for some weeks ([`crate::requests`]): bills are made of them. A crash loses what came after the last batch; a normal end loses nothing. Knows token counts, never bodies.
 
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use privatemode_service::{Chain, Shutdown};
 use sqlx::query;
@@ -13,8 +13,13 @@ use sqlx::query;
 use crate::accounts::{Accounts, KeyId};
 use crate::database::{DatabaseError, now};
 use crate::keyring::pause;
+use crate::requests::{BilledRequest, prune};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+const DAY: i64 = 24 * 3600;
+/// While the database cannot be written: some minutes of a busy gateway, in tens of megabytes.
+const MAX_PENDING: usize = 100_000;
 
 /// Counts of one request, or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +47,9 @@ impl Amounts {
 
 pub(crate) struct Ledger {
     accounts: Arc<Accounts>,
-    /// Bounded by keys × models: only known ones get here.
+    /// For how long single requests stay; 0 keeps none.
+    days: u32,
+    /// Bounded by keys × models, where only known ones get here, and by [`MAX_PENDING`].
     pending: Mutex<Pending>,
 }
 
@@ -50,11 +57,18 @@ pub(crate) struct Ledger {
 struct Pending {
     amounts: HashMap<(KeyId, Arc<str>), Amounts>,
     seen: HashMap<KeyId, i64>,
+    requests: Vec<BilledRequest>,
+    lost: u64,
 }
 
 impl Ledger {
     pub(crate) fn new(accounts: Arc<Accounts>) -> Ledger {
-        Ledger { accounts, pending: Mutex::default() }
+        Ledger { accounts, days: 35, pending: Mutex::default() }
+    }
+
+    /// Single requests stay on record for so many days.
+    pub(crate) fn keeping(self, days: u32) -> Ledger {
+        Ledger { days, ..self }
     }
 
     /// The key was used, for whatever it was.
@@ -67,9 +81,17 @@ impl Ledger {
         self.lock().amounts.entry((key.clone(), Arc::clone(model))).or_default().add(amounts);
     }
 
+    /// This very request, for the record.
+    pub(crate) fn billed(&self, request: BilledRequest) {
+        if self.days > 0 {
+            self.lock().push(request);
+        }
+    }
+
     /// Writes batches until shutdown. The caller flushes once more, after the last request.
     pub(crate) async fn run(&self, shutdown: Shutdown) {
         let mut failing = false;
+        let mut pruned = None;
         while pause(FLUSH_EVERY, &shutdown).await {
             match self.flush().await {
                 Ok(()) => failing = false,
@@ -79,13 +101,26 @@ impl Ledger {
                 }
                 Err(_) => {}
             }
+            if pruned.is_none_or(|at: Instant| at.elapsed() >= PRUNE_EVERY) {
+                pruned = Some(Instant::now());
+                let before = now().saturating_sub(DAY.saturating_mul(self.days.into()));
+                if let Err(error) = prune(self.accounts.database(), before).await {
+                    tracing::warn!(error = %Chain(&error), "cannot remove old requests");
+                }
+            }
         }
     }
 
     /// Writes what is pending in one transaction; what could not be written stays pending.
     pub(crate) async fn flush(&self) -> Result<(), DatabaseError> {
         let pending = mem::take(&mut *self.lock());
-        if pending.amounts.is_empty() && pending.seen.is_empty() {
+        if pending.lost > 0 {
+            tracing::warn!(
+                requests = pending.lost,
+                "too many requests waited for the database: they are in the totals, but not on record one by one"
+            );
+        }
+        if pending.amounts.is_empty() && pending.seen.is_empty() && pending.requests.is_empty() {
             return Ok(());
         }
         let written = self.write(&pending).await;
@@ -138,6 +173,9 @@ impl Ledger {
             .execute(&mut *transaction)
             .await?;
         }
+        for request in &pending.requests {
+            request.insert(&mut transaction).await?;
+        }
         transaction.commit().await
     }
 
@@ -149,10 +187,23 @@ impl Ledger {
         for (key, at) in pending.seen {
             current.seen.entry(key).or_insert(at);
         }
+        for request in pending.requests {
+            current.push(request);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn push(&mut self, request: BilledRequest) {
+        if self.requests.len() < MAX_PENDING {
+            self.requests.push(request);
+        } else {
+            self.lost += 1;
+        }
     }
 }
 
@@ -194,6 +245,57 @@ mod tests {
         assert_eq!(usage[0].audio_bytes, 28);
         assert_eq!((usage[1].model.as_str(), usage[1].completion_tokens), ("other", 5));
         assert!(accounts.list_keys().await.unwrap()[0].last_used_at.is_some());
+    }
+
+    fn billed(number: usize, key: &KeyId) -> BilledRequest {
+        BilledRequest {
+            id: number.to_string(),
+            key_id: key.clone(),
+            exchange: None,
+            model: "demo".to_owned(),
+            status: 200,
+            prompt_tokens: 3,
+            completion_tokens: 5,
+            cached_tokens: 0,
+            audio_seconds: 0,
+            ended_at: 1,
+        }
+    }
+
+    async fn on_record(accounts: &Accounts) -> i64 {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM requests");
+        count.fetch_one(accounts.database().pool()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn single_requests_wait_for_the_database_and_only_so_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Arc::new(Accounts::open(dir.path().join("gateway.db")).await.unwrap());
+        let key = accounts.create_key("a").await.unwrap().id;
+        let ledger = Ledger::new(Arc::clone(&accounts));
+        query("ALTER TABLE requests RENAME TO away").execute(accounts.database().pool()).await.unwrap();
+        ledger.billed(billed(0, &key));
+        assert!(matches!(ledger.flush().await, Err(DatabaseError::Statement { action: "write usage", .. })));
+        query("ALTER TABLE away RENAME TO requests").execute(accounts.database().pool()).await.unwrap();
+        ledger.flush().await.unwrap();
+        assert_eq!(on_record(&accounts).await, 1);
+        ledger.flush().await.unwrap();
+        assert_eq!(on_record(&accounts).await, 1, "each once");
+
+        (0..MAX_PENDING + 2).for_each(|number| ledger.billed(billed(number, &key)));
+        let pending = ledger.lock();
+        assert_eq!((pending.requests.len(), pending.lost), (MAX_PENDING, 2));
+    }
+
+    #[tokio::test]
+    async fn who_wants_no_record_of_single_requests_has_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = Arc::new(Accounts::open(dir.path().join("gateway.db")).await.unwrap());
+        let key = accounts.create_key("a").await.unwrap().id;
+        let ledger = Ledger::new(Arc::clone(&accounts)).keeping(0);
+        ledger.billed(billed(0, &key));
+        ledger.flush().await.unwrap();
+        assert_eq!(on_record(&accounts).await, 0);
     }
 
     #[tokio::test]

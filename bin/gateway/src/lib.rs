@@ -1,8 +1,8 @@
 //! The gateway: API keys, relays, routing, usage. It is not trusted: it sees ciphertext, plain routing fields and token
 //! counts, never a prompt or an answer.
 //!
-//! For `privatemode keys` there is [`accounts`], which works on the database file beside a running gateway; [`run()`] is the
-//! process.
+//! For `privatemode keys` there is [`accounts`], for `privatemode usage` [`UsageFile`]; both work on the database file beside a
+//! running gateway. [`run()`] is the process.
 
 pub mod accounts;
 mod catalogue;
@@ -21,10 +21,13 @@ mod meter;
 mod metrics;
 mod origin;
 mod relay;
+mod requests;
 mod run;
+mod running;
 mod upload;
 mod workers;
 
 pub use config::Config;
 pub use database::DatabaseError;
+pub use requests::{BilledRequest, UsageFile};
 pub use run::run;

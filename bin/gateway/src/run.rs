@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::manifest::ServedManifest;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
+use crate::running::Running;
 use crate::workers::Workers;
 
 /// The names of the workloads that the gateway speaks to, as their mesh certificates carry them.
@@ -42,7 +43,7 @@ async fn serve_until_shutdown(config: Config, process: Process) -> anyhow::Resul
 
     let registry = Registry::new();
     let keyring = Arc::new(Keyring::load(Arc::clone(&accounts)).await?);
-    let ledger = Arc::new(Ledger::new(Arc::clone(&accounts)));
+    let ledger = Arc::new(Ledger::new(Arc::clone(&accounts)).keeping(config.usage_days));
     let workers = Arc::new(workers(&config, &identity)?);
     let gateway = Gateway::new(Parts {
         keyring: Arc::clone(&keyring),
@@ -52,6 +53,7 @@ async fn serve_until_shutdown(config: Config, process: Process) -> anyhow::Resul
         secret_service: Origin::mesh(&config.secret_service, peer(&identity, SECRET_SERVICE))?,
         manifest: ServedManifest::new(identity.manifest().raw().to_vec()),
         exchange_limit: ExchangeLimit::new(config.exchanges_per_minute),
+        running: Running::default(),
         metrics: Metrics::new(registry.clone()),
     });
 

@@ -137,9 +137,9 @@ async fn a_receipt_says_what_was_in_effect() {
     let stack = Stack::start().await;
     let body = chat(r#","temperature":0.50,"max_tokens":9,"stop":["secret word"]"#);
     let sealed = stack.seal_body(&RequestHead { receipt: true, ..head(CHAT, &body) }, body.as_bytes());
-    let digest = sealed.digest;
+    let names = sealed.names;
     let answer = stack.exchange(sealed).await;
-    let receipt = stack.receipt(digest, &answer);
+    let receipt = stack.receipt(names, &answer);
     assert_eq!((receipt.model.as_str(), receipt.status, receipt.outcome), ("m", 200, Outcome::Complete));
     let sampling: Vec<_> =
         receipt.sampling.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -158,9 +158,9 @@ async fn a_receipt_names_the_deployments_manifest_whatever_the_client_says() {
     let body = chat("");
     let head = RequestHead { receipt: true, manifest: ManifestDigest([1; 32]), ..head(CHAT, &body) };
     let sealed = stack.seal_body(&head, body.as_bytes());
-    let digest = sealed.digest;
+    let names = sealed.names;
     let answer = stack.exchange(sealed).await;
-    assert_eq!(stack.receipt(digest, &answer).manifest, ManifestDigest([9; 32]));
+    assert_eq!(stack.receipt(names, &answer).manifest, ManifestDigest([9; 32]));
 }
 
 #[tokio::test]

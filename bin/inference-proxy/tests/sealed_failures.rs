@@ -18,17 +18,19 @@ use common::{
     sealed::{Opened, Sealed, head},
     wall_clock,
 };
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use privatemode_inference_proxy::{ClaimError, Claims, EngineTimeouts, Limits, LocalClaims};
-use privatemode_service::BoxFuture;
+use privatemode_service::{BoxFuture, body::boxed};
 use privatemode_store::claims::ClaimMemory;
 use privatemode_test_kit::{Reply, wait_until};
 use privatemode_wire::{
     Endpoint,
+    header::{CANCEL_PATH, REQUEST_ID},
     replay::{Refusal, ReplayKey, ReplayLimits},
     stream::{Outcome, ReadError, RequestHead, RequestId, UnixMillis, outer},
+    usage::Usage,
 };
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
@@ -465,11 +467,11 @@ async fn an_engine_that_breaks_off_is_told_in_the_trailer() {
         stack.stub.once(CHAT.path(), reply);
         let body = chat(&format!(r#","stream":{stream}"#));
         let sealed = stack.seal_body(&RequestHead { receipt: true, ..head(CHAT, &body) }, body.as_bytes());
-        let digest = sealed.digest;
+        let names = sealed.names;
         let answer = stack.exchange(sealed).await;
         assert_eq!((answer.status, answer.trailer.outcome), (StatusCode::OK, Outcome::Failed));
         assert!(answer.text().contains(whole), "{}", answer.text());
-        let receipt = stack.receipt(digest, &answer);
+        let receipt = stack.receipt(names, &answer);
         assert_eq!((receipt.outcome, receipt.status, receipt.usage), (Outcome::Failed, 200, None));
     }
     assert!(stack.registry.render().contains("privatemode_broken_streams_total 2"));
@@ -532,6 +534,38 @@ async fn a_caller_that_leaves_frees_the_engine() {
     assert!(stack.registry.render().contains("privatemode_open_streams 0"));
 }
 
+/// Asks the worker for the end of an answer.
+async fn end(stack: &Stack, id: &str) -> StatusCode {
+    let request = Request::post(CANCEL_PATH).header(REQUEST_ID, id).body(Full::new(Bytes::new())).unwrap();
+    stack.worker.handle(request).await.status()
+}
+
+#[tokio::test]
+async fn an_answer_that_is_ended_says_so_and_what_it_cost() {
+    let stack = Stack::start().await;
+    let counted = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,\"total_tokens\":7}}\n\n";
+    stack.stub.on(CHAT.path(), Reply::stream([counted, "data: {}\n\n"]).stalling_after(1));
+    let body = chat(r#","stream":true"#);
+    let mut sealed = stack.seal_body(&RequestHead { receipt: true, ..head(CHAT, &body) }, body.as_bytes());
+    let names = sealed.names;
+    sealed.request.headers_mut().insert(REQUEST_ID, HeaderValue::from_static("one"));
+    assert_eq!(end(&stack, "one").await, StatusCode::NOT_FOUND, "it has not begun");
+    let (parts, mut rest) = stack.worker.handle(sealed.request).await.into_parts();
+    // Head and first event leave together.
+    let first = rest.frame().await.unwrap();
+    assert_eq!(end(&stack, "one").await, StatusCode::NO_CONTENT);
+    let whole = stream::iter([first]).chain(BodyStream::new(rest));
+    let response = http::Response::from_parts(parts, boxed(StreamBody::new(whole)));
+    let answer = tokio::time::timeout(LIMIT, Opened::of(response, sealed.pending)).await.unwrap().unwrap();
+    assert_eq!(answer.trailer.outcome, Outcome::Cancelled);
+    let receipt = stack.receipt(names, &answer);
+    assert_eq!((receipt.outcome, receipt.status), (Outcome::Cancelled, 200));
+    let usage = Usage { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7, ..Usage::default() };
+    assert_eq!((receipt.usage, answer.usage), (Some(usage), Some(usage)), "signed, and told the gateway");
+    wait_until("the engine is hung up on", LIMIT, async || stack.stub.abandoned() == 1).await;
+    assert_eq!(end(&stack, "one").await, StatusCode::NOT_FOUND, "it is over");
+}
+
 #[tokio::test]
 async fn an_answer_that_is_cut_on_the_way_is_noticed() {
     let stack = Stack::start().await;
@@ -555,10 +589,26 @@ async fn errors_and_refusals_have_receipts() {
         [(&with_receipt, &body, 200), (&with_receipt, &body, 409), (&bad_head, &bad, 400)]
     {
         let sealed = stack.seal_body(head, body.as_bytes());
-        let digest = sealed.digest;
+        let names = sealed.names;
         let answer = stack.exchange(sealed).await;
-        let receipt = stack.receipt(digest, &answer);
+        let receipt = stack.receipt(names, &answer);
         assert_eq!((receipt.status, receipt.request_id), (status, head.request_id));
         assert_eq!(receipt.usage, answer.usage);
+        // All of it stood in the first segment, refused or not.
+        assert_eq!(receipt.request_digest, names.digest);
     }
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_request_names_the_exchange_alone() {
+    let limits = Limits { body: 300_000, ..Default::default() };
+    let stack = Stack::with(Options { limits, ..Default::default() }).await;
+    let body = chat(&format!(r#","user":"{}""#, "x".repeat(400_000)));
+    let head = RequestHead { receipt: true, ..head(CHAT, &body) };
+    let sealed = stack.seal_body(&head, body.as_bytes());
+    let names = sealed.names;
+    let answer = stack.exchange(sealed).await;
+    let receipt = stack.receipt(names, &answer);
+    assert_eq!((receipt.status, receipt.request_digest), (413, None));
+    assert_eq!((receipt.request_id, receipt.exchange), (head.request_id, names.exchange));
 }

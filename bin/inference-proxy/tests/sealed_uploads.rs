@@ -63,7 +63,7 @@ async fn audio_forms_reach_the_engine_byte_for_byte() {
     let form = audio("false");
     let head = RequestHead { receipt: true, ..upload_head(AUDIO, false) };
     let sealed = stack.seal_body(&head, &form);
-    let digest = sealed.digest;
+    let names = sealed.names;
     let answer = stack.exchange(sealed).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert!(answer.text().contains(r#""text":"Hello, world""#));
@@ -71,7 +71,7 @@ async fn audio_forms_reach_the_engine_byte_for_byte() {
     let got = stack.stub.last();
     assert_eq!((got.path.as_str(), got.header("content-type")), (AUDIO.path(), FORM));
     assert!(got.body == form, "the file's own name included");
-    let receipt = stack.receipt(digest, &answer);
+    let receipt = stack.receipt(names, &answer);
     assert_eq!((receipt.model.as_str(), receipt.usage), ("whisper", answer.usage));
 }
 

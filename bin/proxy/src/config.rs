@@ -65,7 +65,7 @@ pub struct Config {
     #[arg(long, value_name = "off|bucket|constant", default_value = "bucket", value_parser = padding)]
     pub padding: Padding,
 
-    /// Ask for the worker's signed receipt of every request and keep it in this folder. Needs sealed bodies.
+    /// Ask for the worker's signed receipt of every request and keep it in this folder. Only sealed bodies have receipts.
     #[arg(long, value_name = "DIR")]
     pub receipts: Option<PathBuf>,
 
@@ -224,6 +224,7 @@ impl Config {
         let ocsp = faults.check(self.ocsp());
         let tls = faults.check(self.tls()).flatten();
         let allow_origins = faults.check(self.origins());
+        faults.append(self.needs_sealed_bodies());
         let folder = self.workspace.join(COLLATERAL_FOLDER);
         let collateral = self.collateral.plan(Some(&folder)).map_err(|wrong| faults.append(wrong)).ok();
         if let Some(path) = &self.ssl_cert_file
@@ -303,6 +304,28 @@ impl Config {
         }
         let folder = if base.ends_with(MANIFEST_FOLDER) { "" } else { MANIFEST_FOLDER };
         Ok(ManifestOrigin::Url(format!("{base}{folder}/manifest.json")))
+    }
+
+    /// What only sealed bodies have cannot be had from the compatible protocol: silence would pass for a record that is not
+    /// kept, or for lengths that are not hidden.
+    fn needs_sealed_bodies(&self) -> Faults {
+        let mut faults = Faults::new();
+        if self.protocol != ProtocolChoice::Compatible {
+            return faults;
+        }
+        if self.receipts.is_some() {
+            faults.add(
+                "--receipts with --protocol compatible: only sealed bodies have receipts; use --protocol sealed, which refuses \
+                 a deployment without, or leave --receipts out",
+            );
+        }
+        if matches!(self.padding, Padding::Constant(_)) {
+            faults.add(
+                "--padding constant with --protocol compatible: only sealed bodies are padded, so exact lengths would be \
+                 visible; use --protocol sealed, or leave --padding out",
+            );
+        }
+        faults
     }
 
     fn key(&self) -> Result<Option<ApiKey>, String> {
@@ -425,10 +448,6 @@ impl Config {
                  exact lengths and plain fields, and could replay requests"
                     .to_owned(),
             );
-        }
-        if self.protocol == ProtocolChoice::Compatible && self.receipts.is_some() {
-            warnings
-                .push("--receipts has no effect with --protocol compatible: it has no receipts".to_owned());
         }
         if self.insecure_api_connection {
             warnings.push(

@@ -21,7 +21,7 @@ use privatemode_client::{Verification, verify_receipt};
 use privatemode_service::Chain;
 use privatemode_wire::{
     receipt::{SealedDigest, SignedReceipt},
-    stream::RequestId,
+    stream::{RequestId, outer::ExchangeId},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -38,6 +38,7 @@ pub(crate) struct Receipts {
 /// What this side knows of an exchange.
 pub(crate) struct Evidence {
     pub(crate) request_id: RequestId,
+    pub(crate) exchange: ExchangeId,
     /// Set once all of the request was sent.
     pub(crate) request_digest: Arc<OnceLock<SealedDigest>>,
     pub(crate) verification: Arc<Verification>,
@@ -47,6 +48,7 @@ pub(crate) struct Evidence {
 #[derive(Serialize)]
 struct ExchangeFile<'a> {
     request_id: String,
+    exchange: String,
     request_digest: Option<String>,
     response_digest: Option<String>,
     manifest: &'a str,
@@ -69,6 +71,11 @@ impl Receipts {
     /// Whether a request asks for one.
     pub(crate) fn wanted(&self, caller: &Caller) -> bool {
         caller.wants_receipt || self.folder.is_some()
+    }
+
+    /// Whether there is a use for a receipt whose caller has left.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.folder.is_some()
     }
 
     /// Checks a receipt and writes it down. A full disk ends the record, not the request.
@@ -96,10 +103,11 @@ impl Receipts {
         request: Option<SealedDigest>,
         response: Option<SealedDigest>,
     ) -> io::Result<()> {
-        let Evidence { request_id, verification, .. } = evidence;
+        let Evidence { request_id, exchange, verification, .. } = evidence;
         let hex = |digest: SealedDigest| hex::encode(digest.0);
         let exchange = ExchangeFile {
             request_id: request_id.to_string(),
+            exchange: exchange.to_string(),
             request_digest: request.map(hex),
             response_digest: response.map(hex),
             manifest: &verification.manifest_digest,
@@ -137,12 +145,16 @@ fn check(
     if verified.request_id != evidence.request_id {
         return Err("it names another request".to_owned());
     }
+    if verified.exchange != evidence.exchange {
+        return Err("it names another exchange".to_owned());
+    }
     if verified.manifest != evidence.verification.manifest {
         return Err("it names another manifest".to_owned());
     }
+    // Without a digest of the answer there was no end, and so no receipt.
+    let Some(response) = response else { return Ok(()) };
     // An answer may come before all of the request was sent; then only the worker knows what it read.
-    let (Some(request), Some(response)) = (request, response) else { return Ok(()) };
-    verified.check_exchange(request, response).map_err(|error| error.to_string())
+    verified.check_exchange(evidence.exchange, request, response).map_err(|error| error.to_string())
 }
 
 fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -14,7 +14,6 @@
 //! hardware report makes unnecessary. Layouts: Microsoft's "attestation report format" of confidential VMs; TPM 2.0
 //! library, part 2.
 
-mod cursor;
 #[cfg(test)]
 mod fake;
 mod hcl;

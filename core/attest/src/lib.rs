@@ -14,6 +14,7 @@
 )]
 
 pub mod azure;
+mod cursor;
 pub mod encoding;
 pub mod gpu;
 mod kind;

@@ -6,10 +6,8 @@
 //! Specification: `attestation.md` §4 steps 1 to 7; Intel's DCAP quote layout versions 4 and 5, TCB info version 3, QE
 //! identity version 2.
 
-mod bytes;
 mod chain;
 mod collateral;
-mod date;
 mod document;
 mod evidence;
 #[cfg(test)]

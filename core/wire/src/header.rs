@@ -27,7 +27,7 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// `false` marks a plain body: an error from before decryption.
 pub const ENCRYPTED: &str = "privatemode-encrypted";
 
-/// Where a gateway tells a worker that the caller of the request named in [`REQUEST_ID`] has left (section 9).
+/// Where a gateway tells a worker to end the answer to the request named in [`REQUEST_ID`] (section 9).
 pub const CANCEL_PATH: &str = "/mesh/v1/cancel";
 
 /// Longest identifier from outside that is logged or passed on.

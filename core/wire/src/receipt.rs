@@ -5,12 +5,15 @@
 //! from everything else that a mesh key signs. protocol.md, section 9.
 //!
 //! ```text
+//! exchange          SHA-256(request salt)
 //! request digest    SHA-256(request salt ‖ body as received)
 //! response digest   SHA-256(response salt ‖ body as sent, without its last segment)
 //! ```
 //!
 //! The salts are in the digests because the bodies mean nothing without them. The last segment of the response carries
 //! the receipt itself, so it cannot be in its digest; its own tag protects it.
+//!
+//! The exchange is what the gateway sees of the same request ([`ExchangeId`]): a bill is held against receipts by it.
 
 mod signed;
 mod wire;
@@ -21,6 +24,7 @@ use std::fmt;
 pub use signed::{ReceiptMismatch, SignedReceipt, VerifiedReceipt};
 pub(crate) use wire::WireSigned;
 
+use crate::stream::outer::ExchangeId;
 use crate::stream::{CanonicalError, ManifestDigest, Outcome, RequestId, UnixMillis};
 use crate::usage::Usage;
 
@@ -39,8 +43,10 @@ impl fmt::Debug for SealedDigest {
 pub struct Receipt {
     /// The request.
     pub request_id: RequestId,
-    /// The request as received.
-    pub request_digest: SealedDigest,
+    /// The exchange, by the name that the gateway knows, too.
+    pub exchange: ExchangeId,
+    /// The request as received. `None` where the worker refused it (status 400 and above) before it had read all of it.
+    pub request_digest: Option<SealedDigest>,
     /// The response as sent, without its trailer.
     pub response_digest: SealedDigest,
     /// The response's status.

@@ -72,7 +72,7 @@ mod tests {
 
     use privatemode_wire::{
         receipt::{Receipt, SealedDigest},
-        stream::{ManifestDigest, Outcome, RequestId, UnixMillis},
+        stream::{ManifestDigest, Outcome, RequestId, UnixMillis, outer::ExchangeId},
     };
 
     use super::*;
@@ -82,7 +82,8 @@ mod tests {
         let time = UnixMillis(1_800_000_000_000);
         Receipt {
             request_id: RequestId::from_bytes([1; 16]),
-            request_digest: SealedDigest([2; 32]),
+            exchange: ExchangeId::from_bytes([5; 32]),
+            request_digest: Some(SealedDigest([2; 32])),
             response_digest: SealedDigest([3; 32]),
             status: 200,
             outcome: Outcome::Complete,

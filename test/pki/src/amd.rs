@@ -5,8 +5,11 @@
 
 mod machine;
 
+pub use crate::time::NOW;
+
 use crate::der;
 use crate::key::Key;
+use crate::time::DAY;
 use crate::x509::{Certificate, Crl, Extension, Name};
 pub use machine::Extras;
 
@@ -66,10 +69,6 @@ pub struct Encoded {
     /// The signed report.
     pub report: Vec<u8>,
 }
-
-/// The middle of every validity here: 2026-01-01T00:00:00Z.
-pub const NOW: u64 = 1_767_225_600;
-const DAY: u64 = 86_400;
 
 /// Chip ID of the test chip; Turin uses the first eight bytes.
 const CHIP: [u8; 64] = [0xc5; 64];

@@ -7,6 +7,7 @@
 mod document;
 mod quote;
 
+pub use crate::time::NOW;
 pub use document::{IsvLevel, Level, Module, QeIdentity, TcbInfo};
 pub use quote::{Body, QeReport, Quote, body, qe};
 
@@ -15,11 +16,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::der;
 use crate::key::Key;
+use crate::time::DAY;
 use crate::x509::{Certificate, Crl, Extension, Name};
-
-/// The time at which everything here is good: 2026-01-01T00:00:00Z.
-pub const NOW: u64 = 1_767_225_600;
-const DAY: u64 = 86_400;
 
 /// Identifier of the extension that describes the platform.
 pub const SGX_EXTENSION: &str = "1.2.840.113741.1.13.1";

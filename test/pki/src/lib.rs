@@ -11,6 +11,7 @@ pub mod der;
 pub mod intel;
 mod key;
 pub mod nvidia;
+mod time;
 mod x509;
 
 pub use key::{Algorithm, Key};

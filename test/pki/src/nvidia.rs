@@ -7,6 +7,7 @@ mod device;
 mod ocsp;
 mod rim;
 
+pub use crate::time::{DAY, NOW};
 pub use device::{Device, Family, Opaque, Report};
 pub use ocsp::{OcspResponse, Status};
 pub use rim::{Golden, Rim};
@@ -16,11 +17,6 @@ use aws_lc_rs::digest::{SHA384, digest};
 use crate::der;
 use crate::key::Key;
 use crate::x509::{Certificate, Extension, Name};
-
-/// The middle of every validity here: 2026-01-01T00:00:00Z.
-pub const NOW: u64 = 1_767_225_600;
-/// Seconds.
-pub const DAY: u64 = 86_400;
 
 /// Common name of the test root in the place of "NVIDIA Device Identity CA".
 pub const DEVICE_ROOT: &str = "Test Device Identity CA";

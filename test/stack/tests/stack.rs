@@ -23,6 +23,8 @@ mod leaving;
 mod machine;
 #[path = "stack/memory.rs"]
 mod memory;
+#[path = "stack/receipts.rs"]
+mod receipts;
 #[path = "stack/release.rs"]
 mod release;
 #[path = "stack/rogue.rs"]

@@ -5,6 +5,7 @@ mod keys;
 mod models;
 pub(crate) mod receipt;
 pub(crate) mod service;
+mod usage;
 pub(crate) mod verify;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments),
         Command::Keys(arguments) => keys::run(arguments.action),
         Command::Models(arguments) => models::run(&arguments),
+        Command::Usage(arguments) => usage::run(&arguments.action),
         Command::Attest(arguments) => return Ok(attest::run(&arguments)),
         Command::Receipt(arguments) => return Ok(receipt::run(&arguments)),
         Command::Verify(arguments) => return Ok(verify::run(&arguments)),

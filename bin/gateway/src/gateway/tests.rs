@@ -59,6 +59,7 @@ impl Harness {
             secret_service: Origin::plain(stubs[0].address),
             manifest: ServedManifest::new(MANIFEST),
             exchange_limit: ExchangeLimit::new(2),
+            running: Running::default(),
             metrics: Metrics::new(registry.clone()),
         });
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -348,6 +349,83 @@ async fn a_caller_that_leaves_cancels_the_worker_and_is_still_counted() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(harness.registry.render().contains("outcome=\"client_left\""));
+}
+
+#[tokio::test]
+async fn requests_are_on_record_by_the_name_that_receipts_have() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let salt = outer::RequestSalt::from_bytes([6; 32]);
+    let mut request =
+        sealed(&harness, CHAT).header("privatemode-target-model", "demo").header("x-test", "sealed");
+    request.headers_mut().unwrap().insert(outer::REQUEST_HEADER, salt.to_header().parse().unwrap());
+    let response = harness.send(request, body::full("sealed")).await;
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    response.into_body().collect().await.unwrap();
+    text(harness.send(harness.chat(), body::full("{}")).await).await;
+    harness.parts.ledger.flush().await.unwrap();
+
+    let file = crate::UsageFile::open(harness._dir.path().join("gateway.db")).await.unwrap();
+    let mut all = Vec::new();
+    file.each(Some(harness.key.id.as_str()), |request| all.push(request)).await.unwrap();
+    let [sealed, fields] = all.as_slice() else { panic!("two requests: {all:?}") };
+    assert_eq!((&sealed.id, sealed.exchange, sealed.status), (&id, Some(salt.exchange_id()), 409));
+    let figures = (sealed.prompt_tokens, sealed.completion_tokens, sealed.cached_tokens);
+    assert_eq!((sealed.model.as_str(), figures), ("demo", (5, 3, 2)));
+    assert_eq!((fields.exchange, fields.status, fields.prompt_tokens), (None, 200, 7));
+}
+
+#[tokio::test]
+async fn only_the_key_that_began_an_answer_ends_it() {
+    let stub = Stub::start(&["demo"]).await;
+    let harness = Harness::start(&[&stub]).await;
+    let salt = outer::RequestSalt::from_bytes([6; 32]);
+    let mut request =
+        sealed(&harness, CHAT).header("privatemode-target-model", "demo").header("x-test", "sealed stream");
+    request.headers_mut().unwrap().insert(outer::REQUEST_HEADER, salt.to_header().parse().unwrap());
+    let mut answer = harness.send(request, body::full("sealed")).await.into_body();
+    stub.events.send("sealed answer").unwrap();
+    answer.frame().await.unwrap().unwrap();
+
+    let other = harness.accounts.create_key("other").await.unwrap();
+    harness.parts.keyring.refresh().await.unwrap();
+    let path = format!("{}{}", outer::EXCHANGES, salt.exchange_id());
+    let end = |key: &str, path: &str| {
+        let builder =
+            Request::builder().method(Method::DELETE).uri(format!("http://{}{path}", harness.address));
+        harness.send(builder.header("authorization", format!("Bearer {key}")), body::empty())
+    };
+    let key = harness.key.key.reveal();
+    assert_error(end(other.key.reveal(), &path).await, 404, "unknown_exchange").await;
+    let unknown = format!("{}{}", outer::EXCHANGES, outer::ExchangeId::from_bytes([0; 32]));
+    assert_error(end(key, &unknown).await, 404, "unknown_exchange").await;
+    assert_error(
+        end(key, &path.to_uppercase().replace("/PRIVATEMODE/V1/EXCHANGES", "/privatemode/v1/exchanges"))
+            .await,
+        404,
+        "unknown_exchange",
+    )
+    .await;
+    assert_error(end("pm-no", &path).await, 401, "invalid_api_key").await;
+    let response = harness.send(harness.request(Method::POST, &path), body::empty()).await;
+    assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &"DELETE".parse().unwrap()));
+    assert!(stub.seen.lock().unwrap().iter().all(|seen| seen.target == CHAT), "no worker was asked");
+
+    assert_eq!(end(key, &path).await.status(), 204);
+    {
+        let seen = stub.seen.lock().unwrap();
+        let [chat, cancel] = seen.as_slice() else { panic!("two requests") };
+        assert_eq!(cancel.target, privatemode_wire::header::CANCEL_PATH);
+        assert_eq!(
+            cancel.headers["x-request-id"], chat.headers["x-request-id"],
+            "by the name that the worker knows"
+        );
+    }
+    // The answer goes on to its end, and is billed by its trailer.
+    answer.collect().await.unwrap();
+    assert_error(end(key, &path).await, 404, "unknown_exchange").await;
+    harness.parts.ledger.flush().await.unwrap();
+    assert_eq!(harness.accounts.usage().await.unwrap()[0].completion_tokens, 3);
 }
 
 #[tokio::test]

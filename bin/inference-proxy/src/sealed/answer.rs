@@ -82,7 +82,7 @@ impl Exchange<'_> {
             started: (sealing.now)(),
             remote_engine: !self.worker.engine().target().is_local(),
         };
-        let draft = Draft::new(&sealing.signer, &self.head, begun);
+        let draft = Draft::new(&sealing.signer, &self.outer.salt, &self.head, begun);
         let mut out = Vec::new();
         let writer = match responder.begin(head, &mut UnwrapErr(SysRng), &mut out) {
             Ok(writer) => writer,

@@ -6,7 +6,10 @@ use privatemode_mesh::MeshIdentity;
 use privatemode_wire::{
     ocsp::OcspPolicy,
     receipt::{Receipt, SignedReceipt},
-    stream::{ManifestDigest, Outcome, RequestHead, RequestId, ResponseEnd, UnixMillis},
+    stream::{
+        ManifestDigest, Outcome, RequestHead, RequestId, ResponseEnd, UnixMillis,
+        outer::{ExchangeId, RequestSalt},
+    },
     usage::Usage,
 };
 use std::{convert::Infallible, sync::Arc};
@@ -56,6 +59,7 @@ impl ReceiptSigner for MeshIdentity {
 pub(super) struct Draft {
     signer: Arc<dyn ReceiptSigner>,
     request_id: RequestId,
+    exchange: ExchangeId,
     model: String,
     manifest: ManifestDigest,
     downgrades: BTreeSet<String>,
@@ -77,7 +81,12 @@ pub(super) struct Begun {
 
 impl Draft {
     /// `None` where the head asks for no receipt.
-    pub(super) fn new(signer: &Arc<dyn ReceiptSigner>, head: &RequestHead, begun: Begun) -> Option<Self> {
+    pub(super) fn new(
+        signer: &Arc<dyn ReceiptSigner>,
+        salt: &RequestSalt,
+        head: &RequestHead,
+        begun: Begun,
+    ) -> Option<Self> {
         if !head.receipt {
             return None;
         }
@@ -88,6 +97,7 @@ impl Draft {
         Some(Self {
             signer: Arc::clone(signer),
             request_id: head.request_id,
+            exchange: salt.exchange_id(),
             model: head.model.clone().unwrap_or_else(|| DOCUMENTS.to_owned()),
             // Our own: the head's is the client's word, and a worker that signed it would vouch for any manifest.
             manifest: signer.manifest(),
@@ -99,7 +109,7 @@ impl Draft {
         })
     }
 
-    /// Signs. `None` where the exchange has no digests, which [`Self::new`] excludes.
+    /// Signs. `None` where the answer has no digest, which [`Self::new`] excludes.
     pub(super) fn sign(
         self,
         end: &ResponseEnd,
@@ -109,7 +119,8 @@ impl Draft {
     ) -> Option<Box<SignedReceipt>> {
         let receipt = Receipt {
             request_id: self.request_id,
-            request_digest: end.request_digest()?,
+            exchange: self.exchange,
+            request_digest: end.request_digest(),
             response_digest: end.response_digest()?,
             status: self.status,
             outcome,

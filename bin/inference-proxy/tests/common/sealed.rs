@@ -15,7 +15,7 @@ use privatemode_wire::{
     stream::{
         ManifestDigest, Outcome, Padding, PendingResponse, ReadError, RequestHead, RequestId, RequestWriter,
         ResponseHead, ResponsePart, Trailer,
-        outer::{self, ResponseSalt, parse_usage},
+        outer::{self, ExchangeId, ResponseSalt, parse_usage},
     },
     usage::Usage,
 };
@@ -62,6 +62,13 @@ impl ReceiptSigner for TestSigner {
 pub struct Sealed {
     pub request: Request<Full<Bytes>>,
     pub pending: PendingResponse,
+    pub names: Names,
+}
+
+/// What the client knows of a request that a receipt must say, too.
+#[derive(Clone, Copy)]
+pub struct Names {
+    pub exchange: ExchangeId,
     pub digest: Option<SealedDigest>,
 }
 
@@ -92,6 +99,7 @@ impl Stack {
     pub fn seal_body(&self, head: &RequestHead, body: &[u8]) -> Sealed {
         let (mut writer, pending) = RequestWriter::begin(&self.secret, head, &mut rng()).unwrap();
         let (salt, length) = (writer.salt().to_header(), writer.length_tokens(body.len() as u64));
+        let exchange = writer.salt().exchange_id();
         let mut wire = Vec::new();
         writer.write(body, &mut wire).unwrap();
         let digest = writer.finish(&mut wire).unwrap();
@@ -109,7 +117,11 @@ impl Stack {
         for (name, value) in fields {
             request = value.into_iter().fold(request, |request, value| request.header(name, value));
         }
-        Sealed { request: request.body(Full::new(wire.into())).unwrap(), pending, digest }
+        Sealed {
+            request: request.body(Full::new(wire.into())).unwrap(),
+            pending,
+            names: Names { exchange, digest },
+        }
     }
 
     /// Makes the stack's secret known to its worker, after a test has set it.
@@ -130,7 +142,7 @@ impl Stack {
     }
 
     /// Verifies the receipt as a client does: the certificate's key made the signature, over this exchange.
-    pub fn receipt(&self, request: Option<SealedDigest>, opened: &Opened) -> VerifiedReceipt {
+    pub fn receipt(&self, names: Names, opened: &Opened) -> VerifiedReceipt {
         let receipt = *opened.trailer.receipt.clone().expect("a receipt was asked for");
         let verified = receipt.verify(|certificates, message, signature| {
             assert_eq!(certificates, self.signer.certificates());
@@ -138,7 +150,8 @@ impl Stack {
             leaf.public_key().verify(Scheme::EcdsaSha256, message, signature)
         });
         let verified = verified.unwrap();
-        verified.check_exchange(request.unwrap(), opened.digest.unwrap()).unwrap();
+        assert!(names.digest.is_some());
+        verified.check_exchange(names.exchange, names.digest, opened.digest.unwrap()).unwrap();
         verified
     }
 }

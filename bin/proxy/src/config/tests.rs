@@ -36,6 +36,8 @@ fn the_documented_defaults() {
     assert_eq!(settings.workspace, PathBuf::from("."));
     assert!(settings.api_key.is_none() && settings.tls.is_none());
     assert!(!settings.dump_requests && !settings.insecure_api && !settings.simulated);
+    assert_eq!((settings.protocol, settings.padding), (ProtocolChoice::Auto, Padding::Bucket));
+    assert_eq!(settings.receipts, None);
 }
 
 #[test]
@@ -79,7 +81,51 @@ fn contradictions_are_refused_with_the_reason() {
     one_fault(&["--cdnBaseURL=http://cdn.example.com"], "is not HTTPS");
     one_fault(&["--cdnBaseURL=cdn.example.com"], "is not an https:// URL");
     one_fault(&["--allowOrigin=chat.example.com"], "is not an origin");
+    one_fault(&["--protocol=compatible", "--receipts=/r"], "only sealed bodies have receipts");
+    one_fault(&["--protocol=compatible", "--padding=constant"], "only sealed bodies are padded");
     one_fault(&["--sslCertFile=/nowhere/roots.pem"], "SSL_CERT_FILE: cannot read");
+}
+
+#[test]
+fn protocols_paddings_and_receipts() {
+    for (flag, protocol) in [
+        ("auto", ProtocolChoice::Auto),
+        ("sealed", ProtocolChoice::Sealed),
+        ("compatible", ProtocolChoice::Compatible),
+    ] {
+        assert_eq!(settings(&["--protocol", flag]).protocol, protocol);
+    }
+    for (flag, padding) in [
+        ("off", "off"),
+        ("bucket", "bucket"),
+        ("constant", "constant/1024/50"),
+        ("constant/2048/20", "constant/2048/20"),
+    ] {
+        assert_eq!(settings(&["--padding", flag]).padding, padding.parse().unwrap(), "{flag}");
+    }
+    assert_eq!(settings(&["--receipts=/r"]).receipts, Some("/r".into()));
+    let all = settings(&["--protocol=sealed", "--padding=constant", "--receipts=/r"]);
+    assert_eq!((all.protocol, all.receipts), (ProtocolChoice::Sealed, Some("/r".into())));
+    // The defaults of the two are no contradiction to a downgrade, and neither is asking for no padding.
+    for padding in ["off", "bucket"] {
+        settings(&["--protocol=compatible", "--padding", padding]);
+    }
+}
+
+#[test]
+fn values_that_are_none() {
+    let refused = |flags: &[&str], part: &str| {
+        let Err(error) = parse_config::<Config>("privatemode-proxy", flags) else { panic!("{flags:?}") };
+        assert!(error.to_string().contains(part), "{flags:?}: {error}");
+    };
+    refused(&["--protocol=fields"], "the protocol is `auto`, `sealed` or `compatible`");
+    refused(&["--protocol="], "the protocol is `auto`, `sealed` or `compatible`");
+    refused(&["--padding=wide"], "padding is `off`, `bucket` or `constant/BYTES/MILLISECONDS`");
+    refused(&["--padding=constant/1024"], "padding is `off`, `bucket` or `constant/BYTES/MILLISECONDS`");
+    refused(&["--padding=constant/255/50"], "records have 256 to 65536 bytes");
+    refused(&["--padding=constant/65537/50"], "records have 256 to 65536 bytes");
+    refused(&["--padding=constant/1024/4"], "records are sent every 5 to 10000 ms");
+    refused(&["--padding=constant/1024/10001"], "records are sent every 5 to 10000 ms");
 }
 
 #[test]
@@ -129,6 +175,7 @@ fn what_is_accepted_but_told() {
     warned(&["--host=0.0.0.0"], "without TLS");
     warned(&["--dumpRequests"], "CLEAR TEXT");
     warned(&["--insecureAPIConnection"], "not checked");
+    warned(&["--protocol=compatible"], "sealed bodies are not used");
     warned(&[], "no API key is configured");
     assert!(config(&["--apiKey=k"]).warnings().is_empty());
 }

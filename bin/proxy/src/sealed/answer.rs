@@ -1,5 +1,7 @@
 //! One attempt up to the opened head of its answer. What is not sealed may explain a refusal, and nothing more.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use privatemode_wire::{
     header,
@@ -8,6 +10,7 @@ use privatemode_wire::{
 
 use super::{
     head,
+    leaving::Ending,
     request::{RequestDigest, SealedRequest},
     segments::{Part, Segments},
 };
@@ -27,8 +30,10 @@ pub(crate) struct Answer {
     pub(super) segments: Segments,
     pub(super) request_id: RequestId,
     pub(super) request_digest: RequestDigest,
+    /// Ends the answer where its caller leaves.
+    pub(super) ending: Ending,
     /// What was attested when the request was sealed.
-    pub(super) verification: std::sync::Arc<privatemode_client::Verification>,
+    pub(super) verification: Arc<privatemode_client::Verification>,
 }
 
 /// Why an answer that claims to be sealed is none.
@@ -79,6 +84,11 @@ pub(crate) async fn attempt(call: &Call<'_>) -> Result<Attempt, Failure> {
     let sealing = RequestWriter::begin(call.credential.secret(), &head, &mut *call.app.entropy.rng());
     let (writer, pending) = sealing.map_err(|source| Failure::SealBody { source })?;
     let text = |value: &str| HeaderValue::from_str(value).map_err(|_| Failure::Task);
+    let ending = Ending {
+        upstream: Arc::clone(&call.app.upstream),
+        key: Arc::clone(call.key),
+        exchange: writer.salt().exchange_id(),
+    };
     headers.insert(outer::REQUEST_HEADER, text(&writer.salt().to_header())?);
     if let Payload::Whole(body) = &call.prepared.body {
         let tokens = HeaderValue::from(writer.length_tokens(body.len() as u64));
@@ -126,7 +136,8 @@ pub(crate) async fn attempt(call: &Call<'_>) -> Result<Attempt, Failure> {
         segments,
         request_id: head.request_id,
         request_digest,
-        verification: std::sync::Arc::clone(call.credential.verification()),
+        ending,
+        verification: Arc::clone(call.credential.verification()),
     }))))
 }
 

@@ -15,10 +15,14 @@ use privatemode_service::{
     BoxBody, BoxError, Chain,
     body::{boxed, full},
 };
-use privatemode_wire::{Endpoint, stream::outer};
+use privatemode_wire::{
+    Endpoint,
+    stream::{ReadError, outer},
+};
 
 use super::{
     answer::{Answer, AnswerError},
+    leaving::Ending,
     segments::{End, Part, Segments},
     whole_events::WholeEvents,
 };
@@ -49,15 +53,16 @@ pub(crate) async fn deliver(
     recipient: Recipient,
     receipts: &Arc<Receipts>,
 ) -> Result<Response<BoxBody>, Failure> {
-    let Answer { headers, status, head, segments, request_id, request_digest, verification } = answer;
+    let Answer { headers, status, head, segments, request_id, request_digest, ending, verification } = answer;
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.headers_mut() = pass_headers(&headers);
     pass_sealed_headers(&head, response.headers_mut());
     let is_stream = response.headers().get(names::CONTENT_TYPE).is_some_and(is_event_stream);
-    let evidence = Evidence { request_id, request_digest, verification };
+    let evidence = Evidence { request_id, exchange: ending.exchange, request_digest, verification };
     let closing = Closing { receipts: Arc::clone(receipts), evidence, to_caller: recipient.wants_receipt };
-    let body = Opening { segments, closing, dump: recipient.dump };
+    let ending = receipts.are_kept().then_some(ending);
+    let body = Opening { open: Some(Open { segments, closing, ending }), dump: recipient.dump };
     if is_stream && !is_error(status) {
         if recipient.wants_receipt {
             response.headers_mut().insert(names::TRAILER, HeaderValue::from_static(outer::RECEIPT));
@@ -100,10 +105,18 @@ impl Closing {
     }
 }
 
+/// An answer's body. Dropped before its end, it is wound up.
 struct Opening {
+    /// Gone when the answer is over.
+    open: Option<Open>,
+    dump: Option<DumpFile>,
+}
+
+struct Open {
     segments: Segments,
     closing: Closing,
-    dump: Option<DumpFile>,
+    /// Where there is a use for the receipt of an answer that nobody reads to its end.
+    ending: Option<Ending>,
 }
 
 /// What comes next of a body.
@@ -115,7 +128,9 @@ enum Next {
 
 impl Opening {
     async fn next(&mut self) -> Result<Next, AnswerError> {
-        match self.segments.next().await? {
+        let Some(open) = &mut self.open else { return Err(AnswerError::Read(ReadError::Truncated)) };
+        let part = open.segments.next().await.inspect_err(|_| self.open = None)?;
+        match part {
             Part::Body(data) => {
                 if let Some(dump) = &mut self.dump {
                     dump.write(&data);
@@ -123,11 +138,25 @@ impl Opening {
                 Ok(Next::Data(data))
             }
             Part::End(end) => {
-                let (receipt, outcome) = self.closing.close(*end);
+                let Some(open) = self.open.take() else { return Ok(Next::End(None)) };
+                let (receipt, outcome) = open.closing.close(*end);
                 outcome.map(|()| Next::End(receipt))
             }
-            Part::Head(_) => Err(AnswerError::Read(privatemode_wire::stream::ReadError::RequestId)),
+            Part::Head(_) => Err(AnswerError::Read(ReadError::RequestId)),
         }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let Some(Open { segments, closing, ending: Some(ending) }) = self.open.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            if let Some(end) = ending.wind_up(segments).await {
+                // Nobody is left to be told how it ended; the receipt says it.
+                let _ = closing.close(*end);
+            }
+        });
     }
 }
 

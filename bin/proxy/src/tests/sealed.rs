@@ -236,8 +236,9 @@ async fn receipts_are_kept_and_handed_out() {
     let receipt = SignedReceipt::parse(&kept).unwrap();
     let exchange: Value = serde_json::from_slice(&std::fs::read(name(".exchange")).unwrap()).unwrap();
     let digest = |digest: privatemode_wire::receipt::SealedDigest| hex::encode(digest.0);
-    assert_eq!(exchange["request_digest"], digest(receipt.unverified().request_digest));
+    assert_eq!(exchange["request_digest"], digest(receipt.unverified().request_digest.unwrap()));
     assert_eq!(exchange["response_digest"], digest(receipt.unverified().response_digest));
+    assert_eq!(exchange["exchange"], receipt.unverified().exchange.to_string());
     let ca = world.workspace.path().join("mesh").join(exchange["mesh_ca"].as_str().unwrap());
     let ca = privatemode_attest::mesh::MeshCa::parse_pem(std::fs::read(ca).unwrap()).unwrap();
     privatemode_client::verify_receipt(receipt, &ca).unwrap();

@@ -88,6 +88,7 @@ pub(super) async fn answer(
     mut seen: Seen,
 ) -> Result<Response<BoxBody>, BoxError> {
     let (head, opened, responder) = open(secret, &seen)?;
+    let seen_salt = seen.headers[outer::REQUEST_HEADER].to_str()?.to_owned();
     seen.opened = Some(opened.clone());
     state.seen.lock().unwrap().push(seen);
     state.heads.lock().unwrap().push(head.clone());
@@ -104,7 +105,8 @@ pub(super) async fn answer(
             answer
         }
     };
-    seal(deployment, &head, &opened, responder, &answer, &sealed)
+    let salt = RequestSalt::parse_header(seen_salt.as_str())?;
+    seal(deployment, &head, &salt, &opened, responder, &answer, &sealed)
 }
 
 fn open(secret: &Secret, seen: &Seen) -> Result<(RequestHead, Vec<u8>, Responder), BoxError> {
@@ -136,6 +138,7 @@ fn open(secret: &Secret, seen: &Seen) -> Result<(RequestHead, Vec<u8>, Responder
 fn seal(
     deployment: &Deployment,
     head: &RequestHead,
+    salt: &RequestSalt,
     opened: &[u8],
     responder: Responder,
     answer: &ResponseHead,
@@ -143,6 +146,7 @@ fn seal(
 ) -> Result<Response<BoxBody>, BoxError> {
     let mut out = Vec::new();
     let mut writer = responder.begin(answer, &mut *SystemEntropy.rng(), &mut out)?;
+    let exchange = salt.exchange_id();
     let salt = writer.salt().to_header();
     let echo = [opened.to_vec()];
     for piece in if sealed.body.is_empty() { &echo[..] } else { &sealed.body } {
@@ -153,7 +157,8 @@ fn seal(
     let receipt = head.receipt.then(|| {
         let receipt = Receipt {
             request_id: head.request_id,
-            request_digest: end.request_digest().unwrap(),
+            exchange,
+            request_digest: end.request_digest(),
             response_digest: end.response_digest().unwrap(),
             status: answer.status,
             outcome: sealed.outcome,

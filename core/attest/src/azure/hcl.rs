@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::cursor::Cursor;
 use crate::ReportData;
+use crate::cursor::Cursor;
 
 /// Longest report that is read; the NV index has 2600 bytes.
 const MAX_REPORT: usize = 16 * 1024;
@@ -81,7 +81,7 @@ impl<'a> HclReport<'a> {
         let report_size = read_header(&mut cursor)?;
         let hardware_report = cursor.array::<HARDWARE_LEN>().ok_or(HclError::Truncated)?;
 
-        let data_size = cursor.u32_little().ok_or(HclError::Truncated)?;
+        let data_size = cursor.u32_le().ok_or(HclError::Truncated)?;
         one_of(&mut cursor, "runtime data version", &[1])?;
         let platform = match one_of(&mut cursor, "report type", &[2, 4])? {
             2 => Platform::Snp,
@@ -89,7 +89,7 @@ impl<'a> HclReport<'a> {
         };
         // 1 is SHA-256; the others that are defined were never seen
         one_of(&mut cursor, "hash type", &[1])?;
-        let len = cursor.u32_little().ok_or(HclError::Truncated)?;
+        let len = cursor.u32_le().ok_or(HclError::Truncated)?;
         must_be("data size", data_size, u64::from(DATA_HEADER_LEN).saturating_add(len.into()))?;
         let before_data = u64::from(HEADER_LEN).saturating_add(HARDWARE_LEN as u64);
         must_be("report size", report_size, before_data.saturating_add(data_size.into()))?;
@@ -137,7 +137,7 @@ fn read_header(cursor: &mut Cursor<'_>) -> Result<u32, HclError> {
         return Err(HclError::Magic);
     }
     one_of(cursor, "version", &[1, 2])?;
-    let report_size = cursor.u32_little().ok_or(HclError::Truncated)?;
+    let report_size = cursor.u32_le().ok_or(HclError::Truncated)?;
     one_of(cursor, "request type", &[2])?;
     one_of(cursor, "status", &[0])?;
     cursor.take(12).ok_or(HclError::Truncated)?;
@@ -145,7 +145,7 @@ fn read_header(cursor: &mut Cursor<'_>) -> Result<u32, HclError> {
 }
 
 fn one_of(cursor: &mut Cursor<'_>, member: &'static str, known: &[u32]) -> Result<u32, HclError> {
-    let value = cursor.u32_little().ok_or(HclError::Truncated)?;
+    let value = cursor.u32_le().ok_or(HclError::Truncated)?;
     if known.contains(&value) { Ok(value) } else { Err(HclError::Header { member, value }) }
 }
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::cursor::Cursor;
+use crate::cursor::Cursor;
 
 /// TPM_GENERATED_VALUE: a TPM's restricted key signs nothing from outside that begins like this, so what does was made
 /// inside.
@@ -74,11 +74,11 @@ impl<'a> Quote<'a> {
             return Err(QuoteError::TooLong { len: bytes.len(), max: MAX_QUOTE });
         }
         let mut cursor = Cursor::new(bytes);
-        match cursor.u32_big().ok_or(QuoteError::Truncated)? {
+        match cursor.u32_be().ok_or(QuoteError::Truncated)? {
             GENERATED => {}
             value => return Err(QuoteError::Magic { value }),
         }
-        match cursor.u16_big().ok_or(QuoteError::Truncated)? {
+        match cursor.u16_be().ok_or(QuoteError::Truncated)? {
             QUOTE => {}
             value => return Err(QuoteError::Type { value }),
         }
@@ -97,8 +97,8 @@ impl<'a> Quote<'a> {
 
 /// TPML_PCR_SELECTION with one member: the SHA-256 bank, three bytes of bits.
 fn selection(cursor: &mut Cursor<'_>) -> Result<[u8; 3], QuoteError> {
-    let banks = cursor.u32_big().ok_or(QuoteError::Truncated)?;
-    let hash = cursor.u16_big().ok_or(QuoteError::Truncated)?;
+    let banks = cursor.u32_be().ok_or(QuoteError::Truncated)?;
+    let hash = cursor.u16_be().ok_or(QuoteError::Truncated)?;
     let [size] = *cursor.array().ok_or(QuoteError::Truncated)?;
     if (banks, hash, size) != (1, SHA256, 3) {
         return Err(QuoteError::Selection);

@@ -9,7 +9,6 @@ mod tcb_info;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::date::parse_date;
 use super::evidence::PartStatus;
 use super::status::TcbStatus;
 use crate::UnixTime;
@@ -149,7 +148,8 @@ fn period(issue_date: &str, next_update: &str) -> Result<Period, DocumentError> 
 }
 
 fn date(member: &'static str, text: &str) -> Result<UnixTime, DocumentError> {
-    parse_date(text).ok_or(DocumentError::Value { member, expected: "a date as 2025-06-19T10:16:03Z" })
+    UnixTime::parse_rfc3339(text)
+        .ok_or(DocumentError::Value { member, expected: "a date as 2025-06-19T10:16:03Z" })
 }
 
 /// Hexadecimal digits of either case: Intel uses both, and its signature covers which.

@@ -11,8 +11,8 @@
 
 use thiserror::Error;
 
-use super::bytes::Cursor;
 use super::report::{QeReport, TdReport};
+use crate::cursor::Cursor;
 
 /// Longest quote that is looked at. Genuine ones have 5 KB, padded ones 8,000 bytes.
 pub const MAX_QUOTE: usize = 32 * 1024;
@@ -148,7 +148,7 @@ impl<'a> Quote<'a> {
         let qe_report_bytes = certified.array().ok_or(QuoteError::Truncated { part })?;
         let qe_report = QeReport::read(qe_report_bytes).ok_or(QuoteError::Truncated { part })?;
         let qe_signature = certified.array().ok_or(QuoteError::Truncated { part })?;
-        let auth_len = certified.u16().ok_or(QuoteError::Truncated { part })?;
+        let auth_len = certified.u16_le().ok_or(QuoteError::Truncated { part })?;
         let auth_data = certified.take(auth_len.into()).ok_or(QuoteError::Truncated { part: "auth data" })?;
         let chain = certification(&mut certified, CERTIFIED_BY_PEM_CHAIN, "PCK chain")?.rest();
         nothing_left(&certified, part)?;
@@ -197,10 +197,10 @@ impl<'a> Quote<'a> {
 /// Header, 48 bytes: version 2, attestation key type 2, TEE type 4, reserved 4, QE vendor 16, user data 20.
 fn parse_header(cursor: &mut Cursor<'_>) -> Result<u16, QuoteError> {
     let cut = QuoteError::Truncated { part: "header" };
-    let version = cursor.u16().ok_or_else(|| cut.clone())?;
-    let key_type = cursor.u16().ok_or_else(|| cut.clone())?;
-    let tee_type = cursor.u32().ok_or_else(|| cut.clone())?;
-    let _reserved = cursor.u32().ok_or_else(|| cut.clone())?;
+    let version = cursor.u16_le().ok_or_else(|| cut.clone())?;
+    let key_type = cursor.u16_le().ok_or_else(|| cut.clone())?;
+    let tee_type = cursor.u32_le().ok_or_else(|| cut.clone())?;
+    let _reserved = cursor.u32_le().ok_or_else(|| cut.clone())?;
     let vendor = *cursor.array().ok_or_else(|| cut.clone())?;
     let _user_data: &[u8; 20] = cursor.array().ok_or(cut)?;
     if tee_type == TEE_SGX {
@@ -226,8 +226,8 @@ fn parse_body(version: u16, cursor: &mut Cursor<'_>) -> Result<TdReport, QuoteEr
     let len = if version == 4 {
         TdReport::LEN_1_0
     } else {
-        let body_type = cursor.u16().ok_or_else(|| cut.clone())?;
-        let size = cursor.u32().ok_or_else(|| cut.clone())?;
+        let body_type = cursor.u16_le().ok_or_else(|| cut.clone())?;
+        let size = cursor.u32_le().ok_or_else(|| cut.clone())?;
         let expected = match body_type {
             BODY_TDX_1_0 => TdReport::LEN_1_0,
             BODY_TDX_1_5 => TdReport::LEN_1_5,
@@ -243,7 +243,7 @@ fn parse_body(version: u16, cursor: &mut Cursor<'_>) -> Result<TdReport, QuoteEr
 
 fn length_prefixed<'a>(cursor: &mut Cursor<'a>, part: &'static str) -> Result<Cursor<'a>, QuoteError> {
     let cut = QuoteError::Truncated { part };
-    let len = cursor.u32().and_then(|len| usize::try_from(len).ok()).ok_or_else(|| cut.clone())?;
+    let len = cursor.u32_le().and_then(|len| usize::try_from(len).ok()).ok_or_else(|| cut.clone())?;
     cursor.take(len).map(Cursor::new).ok_or(cut)
 }
 
@@ -252,7 +252,7 @@ fn certification<'a>(
     expected: u16,
     part: &'static str,
 ) -> Result<Cursor<'a>, QuoteError> {
-    let found = cursor.u16().ok_or(QuoteError::Truncated { part })?;
+    let found = cursor.u16_le().ok_or(QuoteError::Truncated { part })?;
     if found != expected {
         return Err(QuoteError::CertificationType { found, expected });
     }

@@ -5,7 +5,7 @@
 
 use crate::ReportData;
 
-use super::bytes::Cursor;
+use crate::cursor::Cursor;
 
 /// What a trust domain's report says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,18 +128,18 @@ impl TdReport {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let report = Self {
-            tee_tcb_svn: *cursor.array()?,                  // 0
-            mr_seam: *cursor.array()?,                      // 16
-            mr_signer_seam: *cursor.array()?,               // 64
-            seam_attributes: SeamAttributes(cursor.u64()?), // 112
-            td_attributes: TdAttributes(cursor.u64()?),     // 120
-            xfam: Xfam(cursor.u64()?),                      // 128
-            mr_td: *cursor.array()?,                        // 136
-            mr_config_id: *cursor.array()?,                 // 184
-            mr_owner: *cursor.array()?,                     // 232
-            mr_owner_config: *cursor.array()?,              // 280
+            tee_tcb_svn: *cursor.array()?,                     // 0
+            mr_seam: *cursor.array()?,                         // 16
+            mr_signer_seam: *cursor.array()?,                  // 64
+            seam_attributes: SeamAttributes(cursor.u64_le()?), // 112
+            td_attributes: TdAttributes(cursor.u64_le()?),     // 120
+            xfam: Xfam(cursor.u64_le()?),                      // 128
+            mr_td: *cursor.array()?,                           // 136
+            mr_config_id: *cursor.array()?,                    // 184
+            mr_owner: *cursor.array()?,                        // 232
+            mr_owner_config: *cursor.array()?,                 // 280
             rtmrs: [*cursor.array()?, *cursor.array()?, *cursor.array()?, *cursor.array()?], // 328
-            report_data: ReportData::from(*cursor.array()?), // 520
+            report_data: ReportData::from(*cursor.array()?),   // 520
             v1_5: match bytes.len() {
                 Self::LEN_1_0 => None,
                 Self::LEN_1_5 => Some(TdReport15 {
@@ -187,15 +187,15 @@ impl QeReport {
     pub(super) fn read(bytes: &[u8; Self::LEN]) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
         let cpu_svn = *cursor.array()?; // 0
-        let misc_select = cursor.u32()?; // 16
+        let misc_select = cursor.u32_le()?; // 16
         cursor.take(28)?;
         let attributes = *cursor.array()?; // 48
         let mr_enclave = *cursor.array()?; // 64
         cursor.take(32)?;
         let mr_signer = *cursor.array()?; // 128
         cursor.take(96)?;
-        let isv_prod_id = cursor.u16()?; // 256
-        let isv_svn = cursor.u16()?; // 258
+        let isv_prod_id = cursor.u16_le()?; // 256
+        let isv_svn = cursor.u16_le()?; // 258
         cursor.take(60)?;
         let report_data = *cursor.array()?; // 320
         cursor.rest().is_empty().then_some(Self {

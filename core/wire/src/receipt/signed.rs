@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use super::wire::WireSigned;
 use super::{Receipt, ReceiptError, SealedDigest};
+use crate::stream::outer::ExchangeId;
 use crate::stream::{from_canonical, to_canonical};
 
 /// A receipt as somebody sent it. Nothing in it is known to be true before [`SignedReceipt::verify`].
@@ -20,6 +21,9 @@ pub struct VerifiedReceipt(Receipt);
 /// The receipt is about another exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReceiptMismatch {
+    /// The salt of the request that was sent has another hash.
+    #[error("the receipt names another exchange than the one that took place")]
+    Exchange,
     /// The request that was sent has another digest.
     #[error("the receipt names another request than the one that was sent")]
     Request,
@@ -75,13 +79,19 @@ impl SignedReceipt {
 }
 
 impl VerifiedReceipt {
-    /// Holds the receipt against what this client sent and received.
+    /// Holds the receipt against what this client sent and received. Of a request that the client did not send to its end, or
+    /// that the worker did not read to its end, there is no digest on that side, and none is compared: the exchange still says
+    /// which one it was.
     pub fn check_exchange(
         &self,
-        request: SealedDigest,
+        exchange: ExchangeId,
+        request: Option<SealedDigest>,
         response: SealedDigest,
     ) -> Result<(), ReceiptMismatch> {
-        if self.0.request_digest != request {
+        if self.0.exchange != exchange {
+            return Err(ReceiptMismatch::Exchange);
+        }
+        if request.zip(self.0.request_digest).is_some_and(|(sent, read)| sent != read) {
             return Err(ReceiptMismatch::Request);
         }
         if self.0.response_digest != response {

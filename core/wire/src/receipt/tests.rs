@@ -30,7 +30,7 @@ fn receipt() -> Receipt {
 #[test]
 fn vectors_of_another_program() {
     let vectors = vectors();
-    assert_eq!(vectors.len(), 2);
+    assert_eq!(vectors.len(), 3);
     for (key, to_be_signed, signed) in vectors {
         let receipt = SignedReceipt::parse(signed.as_bytes()).unwrap();
         assert_eq!(receipt.to_json(), signed);
@@ -71,9 +71,31 @@ fn signing() {
         signed.verify(|_, message, signature| check(key.verifying_key(), message, signature)).unwrap();
 
     let (request, response) = (verified.request_digest, verified.response_digest);
-    assert_eq!(verified.check_exchange(request, response), Ok(()));
-    assert_eq!(verified.check_exchange(response, response), Err(ReceiptMismatch::Request));
-    assert_eq!(verified.check_exchange(request, request), Err(ReceiptMismatch::Response));
+    let (exchange, other) = (verified.exchange, ExchangeId::from_bytes([0; 32]));
+    assert_eq!(verified.check_exchange(exchange, request, response), Ok(()));
+    assert_eq!(verified.check_exchange(other, request, response), Err(ReceiptMismatch::Exchange));
+    assert_eq!(verified.check_exchange(exchange, Some(response), response), Err(ReceiptMismatch::Request));
+    let other = SealedDigest([0; 32]);
+    assert_eq!(verified.check_exchange(exchange, request, other), Err(ReceiptMismatch::Response));
+    // A client that left before it had sent everything has no digest of its own.
+    assert_eq!(verified.check_exchange(exchange, None, response), Ok(()));
+}
+
+#[test]
+fn a_refusal_need_not_have_read_the_request() {
+    let (key, _, signed) = vectors().remove(2);
+    let receipt = SignedReceipt::parse(signed.as_bytes()).unwrap();
+    let verified = receipt.verify(|_, message, signature| check(&key, message, signature)).unwrap();
+    assert_eq!((verified.status, verified.request_digest), (413, None));
+    let (exchange, response) = (verified.exchange, verified.response_digest);
+    let any = Some(SealedDigest([0; 32]));
+    assert_eq!(verified.check_exchange(exchange, any, response), Ok(()));
+    let other = ExchangeId::from_bytes([0; 32]);
+    assert_eq!(verified.check_exchange(other, any, response), Err(ReceiptMismatch::Exchange));
+    // An answer does.
+    let answered = signed.replacen("\"status\":413", "\"status\":200", 1);
+    let member = "request_digest";
+    assert_eq!(SignedReceipt::parse(answered.as_bytes()), Err(ReceiptError::Member { member }));
 }
 
 #[test]
@@ -90,8 +112,10 @@ fn malformed() {
     assert_eq!(replaced("gpt-oss-120b", "gpt\\n120b"), member("model"));
     assert_eq!(replaced("0.20", "\\u0000"), member("sampling"));
     assert_eq!(replaced("simulated", "simulated\\u001b[0m"), member("downgrades"));
-    let digest = hex::encode(receipt().request_digest.0);
+    let digest = hex::encode(receipt().request_digest.unwrap().0);
     assert_eq!(replaced(&digest, &digest[2..]), member("request_digest"));
+    let exchange = receipt().exchange.to_string();
+    assert_eq!(replaced(&exchange, &exchange[2..]), member("exchange"));
     let id = receipt().request_id.to_string();
     assert_eq!(replaced(&id, &format!("zz{}", &id[2..])), member("request_id"));
     assert_eq!(replaced("\"signature\":\"", "\"signature\":\"*"), member("signature"));

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::{Receipt, ReceiptError, SealedDigest};
+use crate::stream::outer::ExchangeId;
 use crate::stream::{ManifestDigest, Outcome, RequestId, UnixMillis, WireUsage, to_canonical};
 use crate::usage::Usage;
 
@@ -25,6 +26,7 @@ pub(crate) struct WireReceipt {
     downgrades: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine_image: Option<String>,
+    exchange: String,
     finished_ms: u64,
     manifest: String,
     model: String,
@@ -32,7 +34,8 @@ pub(crate) struct WireReceipt {
     model_root: Option<String>,
     outcome: Outcome,
     received_ms: u64,
-    request_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_digest: Option<String>,
     request_id: String,
     response_digest: String,
     sampling: BTreeMap<String, String>,
@@ -74,13 +77,14 @@ impl From<&Receipt> for WireReceipt {
             certificates: receipt.certificates.iter().map(|der| STANDARD.encode(der)).collect(),
             downgrades: receipt.downgrades.clone(),
             engine_image: receipt.engine_image.map(hex::encode),
+            exchange: receipt.exchange.to_string(),
             finished_ms: receipt.finished.0,
             manifest: hex::encode(receipt.manifest.0),
             model: receipt.model.clone(),
             model_root: receipt.model_root.map(hex::encode),
             outcome: receipt.outcome,
             received_ms: receipt.received.0,
-            request_digest: hex::encode(receipt.request_digest.0),
+            request_digest: receipt.request_digest.map(|digest| hex::encode(digest.0)),
             request_id: receipt.request_id.to_string(),
             response_digest: hex::encode(receipt.response_digest.0),
             sampling: receipt.sampling.clone(),
@@ -112,9 +116,17 @@ impl TryFrom<WireReceipt> for Receipt {
             return Err(ReceiptError::Member { member: "downgrades" });
         }
         wire.downgrades.iter().try_for_each(|entry| text(entry, "downgrades"))?;
+        let request_digest =
+            wire.request_digest.map(|hex| unhex(&hex, "request_digest").map(SealedDigest)).transpose()?;
+        // Only a refusal needs no whole request: an answer to a part of one is an answer to another question.
+        if request_digest.is_none() && wire.status < 400 {
+            return Err(ReceiptError::Member { member: "request_digest" });
+        }
         Ok(Receipt {
             request_id: RequestId::from_bytes(unhex(&wire.request_id, "request_id")?),
-            request_digest: SealedDigest(unhex(&wire.request_digest, "request_digest")?),
+            exchange: ExchangeId::parse(&wire.exchange)
+                .map_err(|_| ReceiptError::Member { member: "exchange" })?,
+            request_digest,
             response_digest: SealedDigest(unhex(&wire.response_digest, "response_digest")?),
             status: wire.status,
             outcome: wire.outcome,

@@ -3,9 +3,11 @@
 //! Holds no secret and opens nothing, so it is there without the feature `cipher`. protocol.md, section 9.
 
 mod byte_sequence;
+mod exchange_id;
 mod usage;
 
 pub use byte_sequence::{RequestSalt, ResponseSalt, SaltError};
+pub use exchange_id::{ExchangeId, ExchangeIdError};
 #[cfg(feature = "cipher")]
 pub(crate) use usage::WireUsage;
 pub use usage::{USAGE, UsageHeaderError, parse_usage, usage_header};
@@ -22,6 +24,9 @@ pub const CONTENT_LENGTH_TOKENS: &str = "privatemode-content-length-tokens";
 pub const MAX_TOKENS: &str = "privatemode-max-tokens";
 /// `request` on a call to the local proxy asks for a receipt.
 pub const RECEIPT: &str = "privatemode-receipt";
+
+/// `DELETE` on this path with an [`ExchangeId`] behind it ends the answer that is under way, with its trailer.
+pub const EXCHANGES: &str = "/privatemode/v1/exchanges/";
 
 /// Whether a `Content-Type` says that the body is sealed. Parameters are not accepted: nobody sends any.
 pub fn is_sealed(content_type: &str) -> bool {

@@ -150,7 +150,9 @@ impl RequestReader {
 
     fn responder(mut self, complete: bool) -> Option<Responder> {
         let head = self.head.take()?;
-        let digest = self.segments.take_digest().map(SealedDigest);
+        // Of a part it would name no request that anybody sent.
+        let whole = complete || self.segments.end().is_ok();
+        let digest = self.segments.take_digest().filter(|_| whole).map(SealedDigest);
         Some(Responder::new(self.keys, &head, digest, self.length, complete))
     }
 

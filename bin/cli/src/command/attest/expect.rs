@@ -15,6 +15,27 @@ pub(crate) struct Field<E: 'static> {
     pub(crate) rule: Rule<E>,
 }
 
+/// The rows of the tables, as short as they can be.
+impl<E> Field<E> {
+    pub(crate) const fn bytes(
+        name: &'static str,
+        step: &'static str,
+        len: usize,
+        found: fn(&E) -> Option<Vec<u8>>,
+    ) -> Self {
+        Self { name, step, rule: Rule::Bytes { len, found } }
+    }
+
+    pub(crate) const fn number(
+        name: &'static str,
+        step: &'static str,
+        bits: u32,
+        found: fn(&E) -> Option<u64>,
+    ) -> Self {
+        Self { name, step, rule: Rule::Number { bits, found } }
+    }
+}
+
 /// Numbers that one expectation is about, each with its name in messages.
 pub(crate) type Parts = Vec<(&'static str, Option<u64>)>;
 

@@ -28,10 +28,26 @@ pub(crate) struct Row<E: 'static> {
 }
 
 impl<E> Row<E> {
-    /// The same row with a rule.
-    pub(crate) const fn with(self, rule: fn(&E, &Expectations<E>) -> Rule) -> Self {
-        Self { number: self.number, name: self.name, values: self.values, rule: Some(rule) }
+    /// A row without a rule.
+    pub(crate) const fn new(number: u8, name: &'static str, values: fn(&E) -> Values) -> Self {
+        Self { number, name, values, rule: None }
     }
+
+    /// A row with a rule.
+    pub(crate) const fn with(
+        number: u8,
+        name: &'static str,
+        values: fn(&E) -> Values,
+        rule: fn(&E, &Expectations<E>) -> Rule,
+    ) -> Self {
+        Self { number, name, values, rule: Some(rule) }
+    }
+}
+
+/// Those of the faults that are there, as one text; `None` if there is none.
+pub(crate) fn present<const N: usize>(faults: [(bool, &str); N]) -> Option<String> {
+    let present: Vec<&str> = faults.into_iter().filter(|(is, _)| *is).map(|(_, text)| text).collect();
+    (!present.is_empty()).then(|| present.join("; "))
 }
 
 /// What a rule that needs no expectation found.

@@ -63,7 +63,7 @@ pub(crate) struct Trust {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reconcile {
-    /// The gateway's usage: one JSON object per line with `request_id`, `model`, and `usage`
+    /// The gateway's usage: what `privatemode usage export --json` prints, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub(crate) usage: PathBuf,
     /// Folder of receipts (the proxy's --receipts)

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use privatemode_attest::mesh::MeshCa;
 use privatemode_wire::receipt::{Receipt, SealedDigest, SignedReceipt};
+use privatemode_wire::stream::outer::ExchangeId;
 use serde::Deserialize;
 
 use super::args::Trust;
@@ -15,9 +16,20 @@ use crate::directory::DataDirectory;
 
 /// What the proxy keeps beside a receipt.
 #[derive(Debug, Deserialize)]
-pub(super) struct ExchangeFile {
-    pub(super) request_digest: Option<String>,
-    pub(super) response_digest: Option<String>,
+struct ExchangeFile {
+    exchange: Option<String>,
+    request_digest: Option<String>,
+    response_digest: Option<String>,
+}
+
+/// What the client knows of an exchange that a receipt must say, too.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// `None` where digests were given by hand: they say more.
+    pub(super) exchange: Option<ExchangeId>,
+    /// `None` where it left before all of its request was sent.
+    pub(super) request: Option<SealedDigest>,
+    pub(super) response: SealedDigest,
 }
 
 /// A receipt from its file: canonical JSON, or that in base64.
@@ -38,16 +50,17 @@ pub(super) fn receipt(path: &Path) -> Result<SignedReceipt> {
     SignedReceipt::parse(&decoded).with_context(what)
 }
 
-/// The digests that the proxy took, if it kept them.
-pub(super) fn digests_beside(path: &Path) -> Result<Option<(SealedDigest, SealedDigest)>> {
+/// What the proxy knew of the exchange, if it kept it.
+pub(super) fn known_beside(path: &Path) -> Result<Option<Known>> {
     let beside = path.with_extension("exchange.json");
     let Ok(bytes) = fs::read(&beside) else { return Ok(None) };
-    let file: ExchangeFile =
+    let ExchangeFile { exchange, request_digest, response_digest } =
         serde_json::from_slice(&bytes).with_context(|| format!("cannot read `{}`", beside.display()))?;
-    match (file.request_digest, file.response_digest) {
-        (Some(request), Some(response)) => Ok(Some((digest(&request)?, digest(&response)?))),
-        _ => Ok(None),
-    }
+    let (Some(exchange), Some(response)) = (exchange, response_digest) else { return Ok(None) };
+    let request = request_digest.map(|hex| digest(&hex)).transpose()?;
+    let exchange =
+        ExchangeId::parse(&exchange).with_context(|| format!("cannot read `{}`", beside.display()))?;
+    Ok(Some(Known { exchange: Some(exchange), request, response: digest(&response)? }))
 }
 
 /// 64 digits.

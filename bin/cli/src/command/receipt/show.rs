@@ -47,6 +47,11 @@ pub(super) fn describe(receipt: &Receipt) -> String {
         privatemode_wire::stream::Outcome::Failed => "FAILED: the engine broke off",
         privatemode_wire::stream::Outcome::Cancelled => "CANCELLED in the middle",
     };
+    let request_digest = receipt
+        .request_digest
+        .map_or("none: refused before all of the request was read".to_owned(), |digest| {
+            hex::encode(digest.0)
+        });
     let rows = [
         ("Request", receipt.request_id.to_string()),
         ("Model", receipt.model.clone()),
@@ -58,7 +63,8 @@ pub(super) fn describe(receipt: &Receipt) -> String {
         ("Manifest", hex::encode(receipt.manifest.0)),
         ("Weights (root hash)", hex(receipt.model_root)),
         ("Engine image", hex(receipt.engine_image)),
-        ("Request digest", hex::encode(receipt.request_digest.0)),
+        ("Exchange", receipt.exchange.to_string()),
+        ("Request digest", request_digest),
         ("Response digest", hex::encode(receipt.response_digest.0)),
         ("Downgrades", list("none", receipt.downgrades.iter().cloned().collect())),
     ];
@@ -68,7 +74,8 @@ pub(super) fn describe(receipt: &Receipt) -> String {
 
 /// Named members for verdicts in JSON.
 pub(super) fn summary(receipt: &Receipt) -> Value {
-    json!({"request_id": receipt.request_id.to_string(), "model": receipt.model, "status": receipt.status})
+    let (request, exchange) = (receipt.request_id.to_string(), receipt.exchange.to_string());
+    json!({"request_id": request, "exchange": exchange, "model": receipt.model, "status": receipt.status})
 }
 
 fn time(time: UnixMillis) -> String {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use privatemode_client::testing::Ca;
 use privatemode_wire::receipt::{self, SealedDigest, SignedReceipt};
+use privatemode_wire::stream::outer::ExchangeId;
 use privatemode_wire::stream::{ManifestDigest, Outcome, RequestId, UnixMillis};
 use privatemode_wire::usage::Usage;
 
@@ -36,7 +37,8 @@ impl Audit {
         let time = UnixMillis(1_800_000_000_000);
         let receipt = receipt::Receipt {
             request_id: RequestId::from_bytes([id; 16]),
-            request_digest: SealedDigest([2; 32]),
+            exchange: ExchangeId::from_bytes([id; 32]),
+            request_digest: Some(SealedDigest([2; 32])),
             response_digest: SealedDigest([3; 32]),
             status: 200,
             outcome: Outcome::Complete,
@@ -101,8 +103,22 @@ fn a_receipt_holds_for_its_exchange_alone() {
 
     // What the proxy keeps beside it counts without being asked for.
     let beside = path.with_extension("exchange.json");
-    fs::write(&beside, format!(r#"{{"request_digest":"{two}","response_digest":"{two}"}}"#)).unwrap();
-    gives(audit.verify(&path, None), 1);
+    let (one, exchange) = ("01".repeat(32), |id: &str, request: &str, response: &str| {
+        format!(r#"{{"exchange":"{id}","request_digest":{request},"response_digest":"{response}"}}"#)
+    });
+    let sent = format!("\"{two}\"");
+    for (written, code) in [
+        (exchange(&one, &sent, &three), 0),
+        (exchange(&two, &sent, &three), 1),
+        (exchange(&one, &format!("\"{three}\""), &three), 1),
+        (exchange(&one, &sent, &two), 1),
+        // The proxy was told an answer before it had sent everything.
+        (exchange(&one, "null", &three), 0),
+        (exchange("01", &sent, &three), 2),
+    ] {
+        fs::write(&beside, &written).unwrap();
+        gives(audit.verify(&path, None), code);
+    }
     fs::remove_file(beside).unwrap();
 
     // The header's form
@@ -127,9 +143,9 @@ fn receipts_of_another_mesh_count_for_nothing() {
 }
 
 fn billed(id: u8, model: &str, prompt_tokens: u64) -> String {
-    let id = hex::encode([id; 16]);
+    let id = hex::encode([id; 32]);
     format!(
-        "{{\"request_id\":\"{id}\",\"model\":\"{model}\",\"usage\":{{\"prompt_tokens\":{prompt_tokens},\"total_tokens\":{prompt_tokens}}},\"key\":\"ward 7\"}}\n"
+        "{{\"request_id\":\"gateway's\",\"exchange\":\"{id}\",\"model\":\"{model}\",\"status\":200,\"usage\":{{\"prompt_tokens\":{prompt_tokens}}},\"key\":\"ward 7\"}}\n"
     )
 }
 
@@ -142,10 +158,22 @@ fn a_bill_agrees_with_the_receipts_or_the_difference_is_told() {
     gives(audit.reconcile(&good), 0);
     gives(audit.reconcile(&(billed(1, "demo", 6) + &billed(2, "demo", 7))), 1);
     gives(audit.reconcile(&(billed(1, "best", 5) + &billed(2, "demo", 7))), 1);
+    gives(audit.reconcile(&good.replacen(":200", ":201", 1)), 1);
     gives(audit.reconcile(&billed(1, "demo", 5)), 1);
     gives(audit.reconcile(&(good.clone() + &billed(3, "demo", 1))), 1);
     gives(audit.reconcile(&(good.clone() + &billed(2, "demo", 7))), 1);
+    // Under the compatible protocol there is no exchange, and no receipt for what was billed.
+    let fields = billed(3, "demo", 1).replace(&format!("\"{}\"", hex::encode([3; 32])), "null");
+    gives(audit.reconcile(&(good.clone() + &fields)), 1);
+    // What cost nothing needs no receipt: it was refused before the worker could sign anything.
+    gives(audit.reconcile(&(good.clone() + &billed(3, "demo", 0))), 0);
     gives(audit.reconcile("{"), 2);
+    gives(audit.reconcile(&good.replacen("0101", "010g", 1)), 2);
     audit.receipt(3, 1, "gateway");
-    gives(audit.reconcile(&(good + &billed(3, "demo", 1))), 1);
+    gives(audit.reconcile(&(good.clone() + &billed(3, "demo", 1))), 1);
+    fs::remove_file(audit.path("receipts").join(format!("{}.json", hex::encode([3; 16])))).unwrap();
+    // Two receipts of one exchange: one of them is somebody's copy.
+    let copy = audit.path("receipts").join("copy.json");
+    fs::copy(audit.path("receipts").join(format!("{}.json", hex::encode([1; 16]))), copy).unwrap();
+    gives(audit.reconcile(&good), 1);
 }

@@ -3,24 +3,28 @@
 use anyhow::Result;
 use privatemode_attest::mesh::MeshCa;
 use privatemode_client::{ReceiptSignerError, chain, verify_receipt};
-use privatemode_wire::receipt::{SealedDigest, SignedReceipt, VerifiedReceipt};
+use privatemode_wire::receipt::{SignedReceipt, VerifiedReceipt};
 use serde_json::json;
 
 use super::args::Verify;
+use super::files::Known;
 use super::{Verdict, files, show};
 use crate::output;
 
 pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
     let signed = files::receipt(&arguments.receipt)?;
     let cas = files::mesh_cas(&arguments.trust)?;
-    let digests = match (&arguments.request_digest, &arguments.response_digest) {
-        (Some(request), Some(response)) => Some((files::digest(request)?, files::digest(response)?)),
-        _ => files::digests_beside(&arguments.receipt)?,
+    let known = match (&arguments.request_digest, &arguments.response_digest) {
+        (Some(request), Some(response)) => {
+            let (request, response) = (Some(files::digest(request)?), files::digest(response)?);
+            Some(Known { exchange: None, request, response })
+        }
+        _ => files::known_beside(&arguments.receipt)?,
     };
     let about = show::summary(signed.unverified());
     let text = show::describe(signed.unverified());
     let cas: Vec<MeshCa> = cas.into_iter().map(|(_, ca)| ca).collect();
-    let outcome = judge(&signed, &cas, digests);
+    let outcome = judge(&signed, &cas, known);
     if arguments.json {
         let verdict = match &outcome {
             Ok(exchange) => {
@@ -47,14 +51,11 @@ pub(super) fn run(arguments: &Verify) -> Result<Verdict> {
 }
 
 /// Whether the receipt holds, and whether the exchange was checked, too.
-fn judge(
-    signed: &SignedReceipt,
-    cas: &[MeshCa],
-    digests: Option<(SealedDigest, SealedDigest)>,
-) -> Result<bool, String> {
+fn judge(signed: &SignedReceipt, cas: &[MeshCa], known: Option<Known>) -> Result<bool, String> {
     let verified = signed_by_any(signed, cas).map_err(|error| chain(&error))?;
-    let Some((request, response)) = digests else { return Ok(false) };
-    verified.check_exchange(request, response).map_err(|error| error.to_string())?;
+    let Some(Known { exchange, request, response }) = known else { return Ok(false) };
+    let exchange = exchange.unwrap_or(verified.exchange);
+    verified.check_exchange(exchange, request, response).map_err(|error| error.to_string())?;
     Ok(true)
 }
 

@@ -96,6 +96,16 @@ impl Stub {
             Some("hang") => std::future::pending().await,
             Some("sealed") => sealed(),
             Some("sealed stream") => self.sealed_stream(),
+            // All that a worker does with an answer under way is tested where it is: here the end comes by the feed.
+            _ if target == CANCEL_PATH => {
+                let mut response = Response::new(body::empty());
+                *response.status_mut() = if self.events.send("end").is_ok() {
+                    StatusCode::NO_CONTENT
+                } else {
+                    StatusCode::NOT_FOUND
+                };
+                response
+            }
             Some("refuse") => {
                 let mut response = json(r#"{"error":"sealed"}"#.to_owned());
                 *response.status_mut() = StatusCode::BAD_REQUEST;

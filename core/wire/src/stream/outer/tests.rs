@@ -28,6 +28,20 @@ fn salts_have_one_spelling() {
 }
 
 #[test]
+fn an_exchange_has_one_name() {
+    let id = RequestSalt::from_bytes([0; 32]).exchange_id();
+    // SHA-256 of 32 zero bytes, by another program.
+    let text = "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925";
+    assert_eq!(id.to_string(), text);
+    assert_eq!(ExchangeId::parse(text), Ok(id));
+    assert_eq!(ExchangeId::from_bytes(*id.as_bytes()), id);
+    assert_ne!(RequestSalt::from_bytes([1; 32]).exchange_id(), id);
+    for bad in ["", &text[1..], &format!("{text}0"), &text.to_uppercase(), &text.replace("66", "6g")] {
+        assert_eq!(ExchangeId::parse(bad), Err(ExchangeIdError), "{bad}");
+    }
+}
+
+#[test]
 fn content_types() {
     assert!(is_sealed("application/vnd.privatemode.encrypted-body"));
     assert!(is_sealed("Application/VND.privatemode.encrypted-body"));

@@ -43,7 +43,7 @@ impl Responder {
         demand(HeadField::ContentLengthTokens, equal)
     }
 
-    /// SHA-256 of the request as received, where its head asks for a receipt; of what was read, if it was not whole.
+    /// SHA-256 of the request as received, where its head asks for a receipt and it arrived whole.
     pub fn request_digest(&self) -> Option<SealedDigest> {
         self.request_digest
     }
@@ -167,7 +167,7 @@ pub struct ResponseEnd {
 }
 
 impl ResponseEnd {
-    /// SHA-256 of the request as received, where its head asks for a receipt.
+    /// SHA-256 of the request as received, where its head asks for a receipt and it arrived whole.
     pub fn request_digest(&self) -> Option<SealedDigest> {
         self.request_digest
     }

@@ -22,6 +22,7 @@ fn exchanges() {
     for vector in exchanges {
         let secret = Secret::from_slice(&bytes(&vector["secret"])).unwrap();
         let salt = RequestSalt::parse_header(text(&vector["request_header"])).unwrap();
+        assert_eq!(salt.exchange_id().to_string(), text(&vector["exchange"]));
         let wire = bytes(&vector["request"]);
         let (head, body, responder) = receive(&secret, &salt, &[&wire]).unwrap();
         assert_eq!(head.to_json().unwrap(), text(&vector["request_head"]));

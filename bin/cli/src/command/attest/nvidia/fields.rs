@@ -12,8 +12,7 @@ pub(super) static TABLE: &[Field<VerifiedDevice>] = &[
     text("architecture", |device| Some(device.architecture().name().to_owned())),
 ];
 
-pub(super) static ROWS: &[Row<VerifiedDevice>] =
-    &[Row { number: 5, name: "versions", values: versions, rule: None }];
+pub(super) static ROWS: &[Row<VerifiedDevice>] = &[Row::new(5, "versions", versions)];
 
 const fn text(name: &'static str, found: fn(&VerifiedDevice) -> Option<String>) -> Field<VerifiedDevice> {
     Field { name, step: "versions", rule: Compare::Text { found } }

@@ -3,32 +3,32 @@
 use privatemode_attest::snp::{Evidence, Tcb};
 
 use super::super::expect::{Expectations, Field, Parts, Rule as Compare};
-use super::super::steps::{Refused, Row, Rule};
+use super::super::steps::{Refused, Row, Rule, present};
 use super::super::verdict::Values;
 
 /// The names of the firmware ABI in snake case.
 pub(super) static TABLE: &[Field<Evidence>] = &[
-    bytes("report_data", "report_data", 64, |e| e.report.report_data.as_bytes().to_vec().into()),
-    bytes("measurement", "measurement", 48, |e| e.report.measurement.to_vec().into()),
-    bytes("host_data", "host_data", 32, |e| e.report.host_data.to_vec().into()),
-    number("vmpl", "vmpl", 32, |e| Some(e.report.vmpl.into())),
-    number("policy", "guest_policy", 64, |e| Some(e.report.policy.0)),
-    number("platform_info", "platform_info", 64, |e| Some(e.report.platform_info.0)),
-    number("version", "platform_info", 32, |e| Some(e.report.version.into())),
-    number("cpuid_fam_id", "platform_info", 8, |e| e.report.cpuid.map(|cpuid| cpuid.family.into())),
-    number("cpuid_mod_id", "platform_info", 8, |e| e.report.cpuid.map(|cpuid| cpuid.model.into())),
-    number("cpuid_step", "platform_info", 8, |e| e.report.cpuid.map(|cpuid| cpuid.stepping.into())),
+    Field::bytes("report_data", "report_data", 64, |e| e.report.report_data.as_bytes().to_vec().into()),
+    Field::bytes("measurement", "measurement", 48, |e| e.report.measurement.to_vec().into()),
+    Field::bytes("host_data", "host_data", 32, |e| e.report.host_data.to_vec().into()),
+    Field::number("vmpl", "vmpl", 32, |e| Some(e.report.vmpl.into())),
+    Field::number("policy", "guest_policy", 64, |e| Some(e.report.policy.0)),
+    Field::number("platform_info", "platform_info", 64, |e| Some(e.report.platform_info.0)),
+    Field::number("version", "platform_info", 32, |e| Some(e.report.version.into())),
+    Field::number("cpuid_fam_id", "platform_info", 8, |e| e.report.cpuid.map(|cpuid| cpuid.family.into())),
+    Field::number("cpuid_mod_id", "platform_info", 8, |e| e.report.cpuid.map(|cpuid| cpuid.model.into())),
+    Field::number("cpuid_step", "platform_info", 8, |e| e.report.cpuid.map(|cpuid| cpuid.stepping.into())),
     lowest("min_tcb.bootloader", |e| each_tcb(e, |tcb| Some(tcb.bootloader))),
     lowest("min_tcb.tee", |e| each_tcb(e, |tcb| Some(tcb.tee))),
     lowest("min_tcb.snp", |e| each_tcb(e, |tcb| Some(tcb.snp))),
     lowest("min_tcb.microcode", |e| each_tcb(e, |tcb| Some(tcb.microcode))),
     lowest("min_tcb.fmc", |e| each_tcb(e, |tcb| tcb.fmc)),
-    bytes("current_tcb", "minimum_tcb", 8, |e| raw(&e.report.current_tcb).into()),
-    bytes("reported_tcb", "minimum_tcb", 8, |e| raw(&e.report.reported_tcb).into()),
-    bytes("committed_tcb", "minimum_tcb", 8, |e| raw(&e.report.committed_tcb).into()),
-    bytes("launch_tcb", "minimum_tcb", 8, |e| raw(&e.report.launch_tcb).into()),
-    number("launch_mit_vector", "mitigations", 64, |e| e.report.launch_mitigation_vector),
-    number("current_mit_vector", "mitigations", 64, |e| e.report.current_mitigation_vector),
+    Field::bytes("current_tcb", "minimum_tcb", 8, |e| raw(&e.report.current_tcb).into()),
+    Field::bytes("reported_tcb", "minimum_tcb", 8, |e| raw(&e.report.reported_tcb).into()),
+    Field::bytes("committed_tcb", "minimum_tcb", 8, |e| raw(&e.report.committed_tcb).into()),
+    Field::bytes("launch_tcb", "minimum_tcb", 8, |e| raw(&e.report.launch_tcb).into()),
+    Field::number("launch_mit_vector", "mitigations", 64, |e| e.report.launch_mitigation_vector),
+    Field::number("current_mit_vector", "mitigations", 64, |e| e.report.current_mitigation_vector),
     Field {
         name: "min_mit_vector",
         step: "mitigations",
@@ -41,51 +41,29 @@ pub(super) static TABLE: &[Field<Evidence>] = &[
             },
         },
     },
-    bytes("chip_id", "chip_id", 64, |e| e.report.chip_id.to_vec().into()),
-    bytes("id_key_digest", "id_block", 48, |e| e.report.id_key_digest.to_vec().into()),
-    bytes("author_key_digest", "id_block", 48, |e| e.report.author_key_digest.to_vec().into()),
-    bytes("family_id", "id_block", 16, |e| e.report.family_id.to_vec().into()),
-    bytes("image_id", "id_block", 16, |e| e.report.image_id.to_vec().into()),
-    number("guest_svn", "id_block", 32, |e| Some(e.report.guest_svn.into())),
-    bytes("report_id", "id_block", 32, |e| e.report.report_id.to_vec().into()),
-    bytes("report_id_ma", "id_block", 32, |e| e.report.report_id_ma.to_vec().into()),
+    Field::bytes("chip_id", "chip_id", 64, |e| e.report.chip_id.to_vec().into()),
+    Field::bytes("id_key_digest", "id_block", 48, |e| e.report.id_key_digest.to_vec().into()),
+    Field::bytes("author_key_digest", "id_block", 48, |e| e.report.author_key_digest.to_vec().into()),
+    Field::bytes("family_id", "id_block", 16, |e| e.report.family_id.to_vec().into()),
+    Field::bytes("image_id", "id_block", 16, |e| e.report.image_id.to_vec().into()),
+    Field::number("guest_svn", "id_block", 32, |e| Some(e.report.guest_svn.into())),
+    Field::bytes("report_id", "id_block", 32, |e| e.report.report_id.to_vec().into()),
+    Field::bytes("report_id_ma", "id_block", 32, |e| e.report.report_id_ma.to_vec().into()),
 ];
 
 /// Steps 6 to 15.
 pub(super) static ROWS: &[Row<Evidence>] = &[
-    row(6, "report_data", |e| Values::default().hex("report_data", e.report.report_data.as_bytes())),
-    row(7, "measurement", |e| Values::default().hex("measurement", &e.report.measurement)),
-    row(8, "host_data", |e| Values::default().hex("host_data", &e.report.host_data)),
-    row(9, "vmpl", |e| Values::default().number("vmpl", e.report.vmpl)).with(vmpl),
-    row(10, "guest_policy", policy_values).with(policy),
-    row(11, "platform_info", platform_values).with(platform),
-    row(12, "minimum_tcb", tcb_values).with(tcb_order),
-    row(13, "mitigations", mitigation_values),
-    row(14, "chip_id", |e| Values::default().hex("chip_id", &e.report.chip_id)),
-    row(15, "id_block", id_values),
+    Row::new(6, "report_data", |e| Values::default().hex("report_data", e.report.report_data.as_bytes())),
+    Row::new(7, "measurement", |e| Values::default().hex("measurement", &e.report.measurement)),
+    Row::new(8, "host_data", |e| Values::default().hex("host_data", &e.report.host_data)),
+    Row::with(9, "vmpl", |e| Values::default().number("vmpl", e.report.vmpl), vmpl),
+    Row::with(10, "guest_policy", policy_values, policy),
+    Row::with(11, "platform_info", platform_values, platform),
+    Row::with(12, "minimum_tcb", tcb_values, tcb_order),
+    Row::new(13, "mitigations", mitigation_values),
+    Row::new(14, "chip_id", |e| Values::default().hex("chip_id", &e.report.chip_id)),
+    Row::new(15, "id_block", id_values),
 ];
-
-const fn row(number: u8, name: &'static str, values: fn(&Evidence) -> Values) -> Row<Evidence> {
-    Row { number, name, values, rule: None }
-}
-
-const fn bytes(
-    name: &'static str,
-    step: &'static str,
-    len: usize,
-    found: fn(&Evidence) -> Option<Vec<u8>>,
-) -> Field<Evidence> {
-    Field { name, step, rule: Compare::Bytes { len, found } }
-}
-
-const fn number(
-    name: &'static str,
-    step: &'static str,
-    bits: u32,
-    found: fn(&Evidence) -> Option<u64>,
-) -> Field<Evidence> {
-    Field { name, step, rule: Compare::Number { bits, found } }
-}
 
 const fn lowest(name: &'static str, found: fn(&Evidence) -> Parts) -> Field<Evidence> {
     Field { name, step: "minimum_tcb", rule: Compare::Lowest { bits: 8, found } }
@@ -136,11 +114,7 @@ fn policy(evidence: &Evidence, expectations: &Expectations<Evidence>) -> Rule {
         (policy.migration_agent_allowed(), "a migration agent may take the guest elsewhere (policy bit 18)"),
         (!policy.reserved_bits_hold(), "reserved bits of the policy are not as the firmware ABI demands"),
     ];
-    let faults: Vec<&str> = faults.into_iter().filter(|(bad, _)| *bad).map(|(_, text)| text).collect();
-    if faults.is_empty() {
-        return Rule::Holds;
-    }
-    let faults = faults.join("; ");
+    let Some(faults) = present(faults) else { return Rule::Holds };
     if expectations.names("policy") {
         Rule::Warns(format!(
             "guest policy: {faults}. --expect names exactly this policy, and so does not refuse it"

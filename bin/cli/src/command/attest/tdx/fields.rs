@@ -3,7 +3,7 @@
 use privatemode_attest::tdx::Evidence;
 
 use super::super::expect::{Expectations, Field, Rule as Compare};
-use super::super::steps::{Refused, Row, Rule};
+use super::super::steps::{Refused, Row, Rule, present};
 use super::super::verdict::Values;
 
 /// The names of Intel's documents in snake case.
@@ -16,18 +16,18 @@ pub(super) static TABLE: &[Field<Evidence>] = &[
             found: |e| vec![("the collateral's number", Some(e.evaluation_number.into()))],
         },
     },
-    bytes("report_data", "report_data", 64, |e| e.body.report_data.as_bytes().to_vec().into()),
+    Field::bytes("report_data", "report_data", 64, |e| e.body.report_data.as_bytes().to_vec().into()),
     word("td_attributes", "td_attributes", |e| e.body.td_attributes.0),
-    bytes("mr_td", "measurements", 48, |e| e.body.mr_td.to_vec().into()),
-    bytes("rtmr_0", "measurements", 48, |e| e.body.rtmrs[0].to_vec().into()),
-    bytes("rtmr_1", "measurements", 48, |e| e.body.rtmrs[1].to_vec().into()),
-    bytes("rtmr_2", "measurements", 48, |e| e.body.rtmrs[2].to_vec().into()),
-    bytes("rtmr_3", "measurements", 48, |e| e.body.rtmrs[3].to_vec().into()),
-    bytes("mr_seam", "tdx_module", 48, |e| e.body.mr_seam.to_vec().into()),
-    bytes("mr_signer_seam", "tdx_module", 48, |e| e.body.mr_signer_seam.to_vec().into()),
+    Field::bytes("mr_td", "measurements", 48, |e| e.body.mr_td.to_vec().into()),
+    Field::bytes("rtmr_0", "measurements", 48, |e| e.body.rtmrs[0].to_vec().into()),
+    Field::bytes("rtmr_1", "measurements", 48, |e| e.body.rtmrs[1].to_vec().into()),
+    Field::bytes("rtmr_2", "measurements", 48, |e| e.body.rtmrs[2].to_vec().into()),
+    Field::bytes("rtmr_3", "measurements", 48, |e| e.body.rtmrs[3].to_vec().into()),
+    Field::bytes("mr_seam", "tdx_module", 48, |e| e.body.mr_seam.to_vec().into()),
+    Field::bytes("mr_signer_seam", "tdx_module", 48, |e| e.body.mr_signer_seam.to_vec().into()),
     word("seam_attributes", "tdx_module", |e| e.body.seam_attributes.0),
-    bytes("tee_tcb_svn", "tdx_module", 16, |e| e.body.tee_tcb_svn.to_vec().into()),
-    bytes("tee_tcb_svn_2", "tdx_module", 16, |e| {
+    Field::bytes("tee_tcb_svn", "tdx_module", 16, |e| e.body.tee_tcb_svn.to_vec().into()),
+    Field::bytes("tee_tcb_svn_2", "tdx_module", 16, |e| {
         e.body.v1_5.as_ref().map(|newer| newer.tee_tcb_svn_2.to_vec())
     }),
     Field {
@@ -36,41 +36,30 @@ pub(super) static TABLE: &[Field<Evidence>] = &[
         rule: Compare::LowestBytes { len: 16, found: |e| e.body.tee_tcb_svn.to_vec() },
     },
     word("xfam", "xfam", |e| e.body.xfam.0),
-    bytes("mr_config_id", "configuration", 48, |e| e.body.mr_config_id.to_vec().into()),
-    bytes("mr_owner", "configuration", 48, |e| e.body.mr_owner.to_vec().into()),
-    bytes("mr_owner_config", "configuration", 48, |e| e.body.mr_owner_config.to_vec().into()),
-    bytes("mr_service_td", "configuration", 48, |e| {
+    Field::bytes("mr_config_id", "configuration", 48, |e| e.body.mr_config_id.to_vec().into()),
+    Field::bytes("mr_owner", "configuration", 48, |e| e.body.mr_owner.to_vec().into()),
+    Field::bytes("mr_owner_config", "configuration", 48, |e| e.body.mr_owner_config.to_vec().into()),
+    Field::bytes("mr_service_td", "configuration", 48, |e| {
         e.body.v1_5.as_ref().map(|newer| newer.mr_service_td.to_vec())
     }),
-    bytes("fmspc", "platform", 6, |e| e.pck.fmspc.to_vec().into()),
-    bytes("pce_id", "platform", 2, |e| e.pck.pce_id.to_vec().into()),
-    bytes("platform_instance_id", "platform", 16, |e| e.pck.platform_instance.map(|id| id.to_vec())),
+    Field::bytes("fmspc", "platform", 6, |e| e.pck.fmspc.to_vec().into()),
+    Field::bytes("pce_id", "platform", 2, |e| e.pck.pce_id.to_vec().into()),
+    Field::bytes("platform_instance_id", "platform", 16, |e| e.pck.platform_instance.map(|id| id.to_vec())),
 ];
 
 /// Steps 2 (what it compares), 8 and 9.
 pub(super) static ROWS: &[Row<Evidence>] = &[
-    row(2, "evaluation_number", |e| Values::default().number("tcb_evaluation_number", e.evaluation_number)),
-    row(8, "report_data", |e| Values::default().hex("report_data", e.body.report_data.as_bytes())),
-    row(8, "td_attributes", attribute_values).with(attributes),
-    row(8, "measurements", measurement_values),
-    row(8, "tdx_module", module_values).with(module),
-    row(8, "xfam", |e| Values::default().hex("xfam", &e.body.xfam.to_bytes())),
-    row(8, "configuration", configuration_values).with(service),
-    row(9, "platform", platform_values),
+    Row::new(2, "evaluation_number", |e| {
+        Values::default().number("tcb_evaluation_number", e.evaluation_number)
+    }),
+    Row::new(8, "report_data", |e| Values::default().hex("report_data", e.body.report_data.as_bytes())),
+    Row::with(8, "td_attributes", attribute_values, attributes),
+    Row::new(8, "measurements", measurement_values),
+    Row::with(8, "tdx_module", module_values, module),
+    Row::new(8, "xfam", |e| Values::default().hex("xfam", &e.body.xfam.to_bytes())),
+    Row::with(8, "configuration", configuration_values, service),
+    Row::new(9, "platform", platform_values),
 ];
-
-const fn row(number: u8, name: &'static str, values: fn(&Evidence) -> Values) -> Row<Evidence> {
-    Row { number, name, values, rule: None }
-}
-
-const fn bytes(
-    name: &'static str,
-    step: &'static str,
-    len: usize,
-    found: fn(&Evidence) -> Option<Vec<u8>>,
-) -> Field<Evidence> {
-    Field { name, step, rule: Compare::Bytes { len, found } }
-}
 
 const fn word(name: &'static str, step: &'static str, found: fn(&Evidence) -> u64) -> Field<Evidence> {
     Field { name, step, rule: Compare::Word { found } }
@@ -87,10 +76,8 @@ fn attributes(evidence: &Evidence, expectations: &Expectations<Evidence>) -> Rul
         ),
         (attributes.migratable(), "the trust domain may be moved to another machine (bit 29)"),
     ];
-    let faults: Vec<&str> = faults.into_iter().filter(|(bad, _)| *bad).map(|(_, text)| text).collect();
     let named = expectations.names("td_attributes");
-    if !faults.is_empty() {
-        let faults = faults.join("; ");
+    if let Some(faults) = present(faults) {
         return if named {
             Rule::Warns(format!(
                 "TD attributes: {faults}. --expect names exactly these attributes, and so does not refuse them"
