@@ -19,6 +19,8 @@ mod harness;
 mod memory;
 #[path = "stack/release.rs"]
 mod release;
+#[path = "stack/replays.rs"]
+mod replays;
 #[path = "stack/rogue.rs"]
 mod rogue;
 #[path = "stack/sealed.rs"]
