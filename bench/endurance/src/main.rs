@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The engine sends a numbered delta at fixed times; each stream is read to its end, and every delta and the end mark are
-//! checked. Prints Markdown; asserts nothing about memory, but fails when a stream is not whole.
+//! checked. Prints Markdown and draws `memory.svg`; asserts nothing about memory, but fails when a stream is not whole.
 
 mod args;
 mod client;
