@@ -258,6 +258,7 @@ mod tests {
             completion_tokens: 5,
             cached_tokens: 0,
             audio_seconds: 0,
+            audio_bytes: 0,
             ended_at: 1,
         }
     }

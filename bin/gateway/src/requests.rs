@@ -43,8 +43,14 @@ pub struct BilledRequest {
 
 impl BilledRequest {
     pub(crate) fn with_amounts(self, amounts: Amounts) -> BilledRequest {
-        let Amounts { requests: _, prompt_tokens, completion_tokens, cached_tokens, audio_seconds, audio_bytes } =
-            amounts;
+        let Amounts {
+            requests: _,
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens,
+            audio_seconds,
+            audio_bytes,
+        } = amounts;
         BilledRequest { prompt_tokens, completion_tokens, cached_tokens, audio_seconds, audio_bytes, ..self }
     }
 

@@ -32,10 +32,6 @@ pub(crate) fn unsupported_endpoint() -> ApiError {
     )
 }
 
-pub(crate) fn not_running() -> ApiError {
-    ApiError::not_found("not_running", "No answer to a request of that ID is under way.")
-}
-
 /// Clients look for these words (protocol.md §3), and renew their secret.
 pub(crate) fn no_secret(id: &SecretId) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, NO_SECRET, format!("no secret for ID {id}"))

@@ -69,7 +69,7 @@ async fn a_stream_that_is_left_costs_what_came() {
         let body = chat(true);
         let head = RequestHead { padding, receipt: true, ..head(CHAT, &body) };
         let sealed = named(&stack, &head, &body);
-        let (pending, digest) = (sealed.pending, sealed.digest);
+        let (pending, names) = (sealed.pending, sealed.names);
         let response = stack.worker.handle(sealed.request).await;
         assert_eq!(cancel(&stack, "another").await, 404);
         // But for the mode `constant`, the first frame has the head and at least one event.
@@ -81,7 +81,7 @@ async fn a_stream_that_is_left_costs_what_came() {
         let came = answer.text().matches("data: ").count() as u64;
         assert!(came >= 1 || matches!(padding, Padding::Constant(_)), "{padding}");
         assert!((came..=3).contains(&usage.completion_tokens), "{padding}: {came} of {usage:?}");
-        let receipt = stack.receipt(digest, &answer);
+        let receipt = stack.receipt(names, &answer);
         assert_eq!((receipt.outcome, receipt.usage), (Outcome::Cancelled, Some(usage)));
         assert_eq!(cancel(&stack, ID).await, 404, "it has ended");
         wait_until("the engine is hung up on", LIMIT, async || stack.stub.abandoned() > before).await;

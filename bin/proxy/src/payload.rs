@@ -3,6 +3,7 @@
 //! JSON is always whole, because it is edited. Files are not: of them at most [`AHEAD`] is held.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -12,12 +13,15 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use http_body::Body;
 use http_body_util::BodyExt;
+use memchr::memmem;
 use privatemode_service::{BodyError, BoxError};
 
 use crate::dump::DumpFile;
 
 /// How much of a file is held: enough for the fields before it, and for small files as a whole.
 pub(crate) const AHEAD: usize = 1 << 20;
+/// What is held is cut into blocks: large allocations make glibc keep several MiB for good, once they were freed.
+const BLOCK: usize = 64 << 10;
 /// A caller that is silent for this long in the middle of a body is given up.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -32,10 +36,22 @@ pub(crate) enum Payload {
 
 /// A body that is still coming.
 pub(crate) struct Upload {
-    ahead: Bytes,
-    rest: Mutex<Option<Rest>>,
+    content: Mutex<Option<Content>>,
     /// Why the rest did not come: the sender's error says only that it did not.
     fault: Mutex<Option<BodyError>>,
+}
+
+/// What an upload consists of. Whoever takes it can let go of each piece that was sent.
+pub(crate) struct Content {
+    pub(crate) ahead: Ahead,
+    pub(crate) rest: Rest,
+}
+
+/// The beginning of a body, in blocks.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    blocks: VecDeque<BytesMut>,
+    length: usize,
 }
 
 /// The pieces that follow.
@@ -52,20 +68,20 @@ impl Payload {
             return Err(BodyError::TooLarge { max });
         }
         let mut pieces = Pieces { body, left: max, max, dump };
-        let mut ahead = BytesMut::new();
+        let mut ahead = Ahead::default();
         while let Some(piece) = pieces.next().await? {
-            ahead.extend_from_slice(&piece);
-            if ahead.len() >= AHEAD {
+            ahead.push(&piece);
+            if ahead.length >= AHEAD {
                 let rest = stream::try_unfold(pieces, async |mut pieces| {
                     Ok(pieces.next().await?.map(|piece| (piece, pieces)))
                 });
                 let rest: Rest = Box::pin(rest);
-                let upload =
-                    Upload { ahead: ahead.freeze(), rest: Mutex::new(Some(rest)), fault: Mutex::new(None) };
+                let content = Mutex::new(Some(Content { ahead, rest }));
+                let upload = Upload { content, fault: Mutex::new(None) };
                 return Ok(Self::Streamed(std::sync::Arc::new(upload)));
             }
         }
-        Ok(Self::Whole(ahead.freeze()))
+        Ok(Self::Whole(ahead.into_whole()))
     }
 
     /// Whether it can be sent a second time.
@@ -75,14 +91,15 @@ impl Payload {
 }
 
 impl Upload {
-    /// The beginning.
-    pub(crate) fn ahead(&self) -> &Bytes {
-        &self.ahead
+    /// What `read` makes of the beginning; nothing once that was taken.
+    pub(crate) fn look_ahead<T>(&self, read: impl FnOnce(&Ahead) -> T) -> Option<T> {
+        let content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
+        content.as_ref().map(|content| read(&content.ahead))
     }
 
-    /// The rest, to whoever asks first.
-    pub(crate) fn take_rest(&self) -> Option<Rest> {
-        self.rest.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// All of it, to whoever asks first.
+    pub(crate) fn take(&self) -> Option<Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn broke(&self, error: BodyError) {
@@ -94,14 +111,68 @@ impl Upload {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// All of it, for what cannot be streamed.
+    /// All of it, for what cannot be streamed. Nothing once it was taken.
     pub(crate) async fn whole(&self) -> Result<Bytes, BodyError> {
-        let mut all = BytesMut::from(&self.ahead[..]);
-        let Some(mut rest) = self.take_rest() else { return Ok(all.freeze()) };
+        let Some(Content { ahead, mut rest }) = self.take() else { return Ok(Bytes::new()) };
+        let mut all = BytesMut::from(ahead.into_whole());
         while let Some(piece) = futures_util::TryStreamExt::try_next(&mut rest).await? {
             all.extend_from_slice(&piece);
         }
         Ok(all.freeze())
+    }
+}
+
+impl Ahead {
+    pub(crate) fn push(&mut self, mut data: &[u8]) {
+        self.length += data.len();
+        while !data.is_empty() {
+            let full = self.blocks.back().is_none_or(|block| block.len() == BLOCK);
+            if full {
+                self.blocks.push_back(BytesMut::with_capacity(BLOCK));
+            }
+            let Some(block) = self.blocks.back_mut() else { return };
+            let (now, later) = data.split_at(data.len().min(BLOCK - block.len()));
+            block.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    /// The next block; whoever takes it lets go of it.
+    pub(crate) fn pop(&mut self) -> Option<Bytes> {
+        self.blocks.pop_front().map(BytesMut::freeze)
+    }
+
+    /// The first `length` bytes, or as many as there are.
+    pub(crate) fn first(&self, length: usize) -> Vec<u8> {
+        let mut first = Vec::with_capacity(length.min(self.length));
+        for block in &self.blocks {
+            first.extend_from_slice(&block[..block.len().min(length - first.len())]);
+        }
+        first
+    }
+
+    /// Where `mark` stands for the last time.
+    pub(crate) fn rfind(&self, mark: &[u8]) -> Option<usize> {
+        let keep = mark.len().saturating_sub(1);
+        // `tail`: the bytes before a block with which a mark may begin that ends in it
+        let (mut found, mut at, mut tail) = (None, 0, Vec::new());
+        for block in &self.blocks {
+            let seam = [&tail[..], &block[..block.len().min(keep)]].concat();
+            let across = memmem::rfind(&seam, mark).map(|place| at - tail.len() + place);
+            let inside = memmem::rfind(block, mark).map(|place| at + place);
+            found = inside.or(across).or(found);
+            at += block.len();
+            tail.extend_from_slice(&block[block.len().saturating_sub(keep)..]);
+            tail.drain(..tail.len().saturating_sub(keep));
+        }
+        found
+    }
+
+    fn into_whole(mut self) -> Bytes {
+        match self.blocks.len() {
+            0 | 1 => self.pop().unwrap_or_default(), // most bodies: no copy
+            _ => self.first(self.length).into(),
+        }
     }
 }
 
@@ -160,8 +231,23 @@ mod tests {
         else {
             panic!("large")
         };
-        assert_eq!(upload.ahead().len(), AHEAD);
+        assert_eq!(upload.look_ahead(|ahead| ahead.length), Some(AHEAD));
         assert_eq!(upload.whole().await.unwrap().len(), AHEAD + 5);
+    }
+
+    #[test]
+    fn a_mark_is_found_wherever_blocks_end() {
+        let mut ahead = Ahead::default();
+        ahead.push(&vec![b'x'; BLOCK - 2]);
+        assert_eq!(ahead.rfind(b"mark"), None);
+        ahead.push(b"mark");
+        assert_eq!(ahead.rfind(b"mark"), Some(BLOCK - 2), "across");
+        ahead.push(b"mark.");
+        assert_eq!(ahead.rfind(b"mark"), Some(BLOCK + 2), "inside");
+        let whole = ahead.first(usize::MAX);
+        assert_eq!((whole.len(), &whole[BLOCK - 2..]), (BLOCK + 7, &b"markmark."[..]));
+        assert_eq!(ahead.pop().map(|block| block.len()), Some(BLOCK));
+        assert_eq!(ahead.into_whole(), "rkmark.");
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use memchr::memmem;
 use privatemode_wire::{
     Endpoint,
     admit::Stated,
@@ -19,7 +18,7 @@ use rand_core::CryptoRng;
 use crate::{
     app::App,
     failure::Failure,
-    payload::{Payload, Upload},
+    payload::{Ahead, Payload, Upload},
 };
 
 /// A body that can be sealed, with what the gateway needs to route it.
@@ -94,7 +93,7 @@ pub(crate) fn prepare_ahead(
     if !endpoint.is_multipart() {
         return Ok(None);
     }
-    let found = read_form_ahead(content_type, upload.ahead())?;
+    let found = upload.look_ahead(|ahead| read_form_ahead(content_type, ahead)).transpose()?.flatten();
     Ok(found
         .map(|(model, stream)| Prepared::file(endpoint, content_type.cloned(), body(), Some(model), stream)))
 }
@@ -163,14 +162,14 @@ fn read_form(content_type: Option<&HeaderValue>, body: &[u8]) -> Result<(HeaderV
 /// From the parts that are whole. Official clients send fields before files.
 fn read_form_ahead(
     content_type: Option<&HeaderValue>,
-    ahead: &[u8],
+    ahead: &Ahead,
 ) -> Result<Option<(HeaderValue, bool)>, Failure> {
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = boundary(content_type).map_err(|source| Failure::Multipart { source })?;
     let delimiter = format!("\r\n--{boundary}");
-    let Some(end) = memmem::rfind(ahead, delimiter.as_bytes()) else { return Ok(None) };
+    let Some(end) = ahead.rfind(delimiter.as_bytes()) else { return Ok(None) };
     // Closed behind the last whole part, it is a form like any other.
-    let closed = [ahead.get(..end).unwrap_or_default(), delimiter.as_bytes(), b"--"].concat();
+    let closed = [&ahead.first(end)[..], delimiter.as_bytes(), b"--"].concat();
     let form = Form::parse(content_type, &closed).map_err(|source| Failure::Multipart { source })?;
     if form.text("model").is_none() {
         return Ok(None);

@@ -94,7 +94,7 @@ pub use head::{
     ResponseHead,
 };
 #[cfg(feature = "cipher")]
-pub use request::{RequestPart, RequestReader, RequestWriter};
+pub use request::{RequestEnd, RequestPart, RequestReader, RequestWriter};
 #[cfg(feature = "cipher")]
 pub use response::{PendingResponse, Responder, ResponseEnd, ResponsePart, ResponseReader, ResponseWriter};
 #[cfg(feature = "cipher")]

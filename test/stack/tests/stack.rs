@@ -27,6 +27,8 @@ mod memory;
 mod receipts;
 #[path = "stack/release.rs"]
 mod release;
+#[path = "stack/replays.rs"]
+mod replays;
 #[path = "stack/rogue.rs"]
 mod rogue;
 #[path = "stack/sealed.rs"]

@@ -10,8 +10,7 @@ use serde_json::json;
 use crate::args::{UsageAction, UsageExport};
 use crate::directory::DataDirectory;
 
-const COLUMNS: &str =
-    "request_id,ended,key,exchange,model,status,prompt_tokens,completion_tokens,cached_tokens,audio_seconds,audio_bytes";
+const COLUMNS: &str = "request_id,ended,key,exchange,model,status,prompt_tokens,completion_tokens,cached_tokens,audio_seconds,audio_bytes";
 
 pub(crate) fn run(action: &UsageAction) -> Result<()> {
     let UsageAction::Export(arguments) = action;
@@ -121,7 +120,10 @@ mod tests {
             audio_bytes: 16384,
             ended_at: 1_800_000_000,
         };
-        assert_eq!(csv(&request), format!("one,2027-01-15T08:00:00Z,{key},,\"a \"\"b\"\", c\",200,1,2,3,4,16384"));
+        assert_eq!(
+            csv(&request),
+            format!("one,2027-01-15T08:00:00Z,{key},,\"a \"\"b\"\", c\",200,1,2,3,4,16384")
+        );
         let parsed: serde_json::Value = serde_json::from_str(&line(&request)).unwrap();
         assert_eq!(parsed["exchange"], serde_json::Value::Null);
         assert_eq!((&parsed["model"], &parsed["usage"]["cached_tokens"]), (&"a \"b\", c".into(), &3.into()));

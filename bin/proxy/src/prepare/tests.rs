@@ -64,7 +64,11 @@ fn members_that_engines_would_convert_are_refused_before_they_leave() {
 #[test]
 fn a_form_is_known_by_the_fields_before_its_file() {
     let content_type = HeaderValue::from_static("multipart/form-data; boundary=b");
-    let ahead = |text: &str| read_form_ahead(Some(&content_type), text.as_bytes());
+    let ahead = |text: &str| {
+        let mut ahead = Ahead::default();
+        ahead.push(text.as_bytes());
+        read_form_ahead(Some(&content_type), &ahead)
+    };
     let field = |name: &str, value: &str| {
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     };

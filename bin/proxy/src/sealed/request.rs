@@ -11,10 +11,10 @@ use http_body::{Body, Frame, SizeHint};
 use privatemode_service::BoxError;
 use privatemode_wire::{
     receipt::SealedDigest,
-    stream::{RequestWriter, WriteError},
+    stream::{RequestEnd, RequestWriter},
 };
 
-use crate::payload::{Payload, Rest, Upload};
+use crate::payload::{Content, Payload, Upload};
 
 /// Plaintext that is sealed at a time: some segments, so that a frame is worth its system call.
 const PIECE: usize = 256 << 10;
@@ -24,19 +24,25 @@ pub(super) type RequestDigest = Arc<OnceLock<SealedDigest>>;
 
 /// The body of one attempt.
 pub(super) struct SealedRequest {
-    writer: Option<RequestWriter>,
+    state: State,
     source: Source,
     /// Bytes on the wire that are still to come, where that is known.
     left: Option<u64>,
     digest: RequestDigest,
 }
 
+enum State {
+    Body(RequestWriter),
+    /// All of the body was taken. Padding may be several MiB: it, too, is sealed piece by piece.
+    End(RequestEnd),
+    Over,
+}
+
 enum Source {
     Whole(Bytes),
     /// A mutex for `Sync`, which the HTTP client asks for; it is never contended.
     Upload {
-        ahead: Bytes,
-        rest: Mutex<Option<Rest>>,
+        content: Mutex<Option<Content>>,
         upload: Arc<Upload>,
     },
 }
@@ -50,27 +56,37 @@ impl SealedRequest {
                 (Source::Whole(body.clone()), Some(length))
             }
             Payload::Streamed(upload) => {
-                let (ahead, rest) = (upload.ahead().clone(), Mutex::new(upload.take_rest()));
-                (Source::Upload { ahead, rest, upload: Arc::clone(upload) }, None)
+                let content = Mutex::new(upload.take());
+                (Source::Upload { content, upload: Arc::clone(upload) }, None)
             }
         };
-        (Self { writer: Some(writer), source, left, digest: Arc::clone(&digest) }, digest)
+        (Self { state: State::Body(writer), source, left, digest: Arc::clone(&digest) }, digest)
     }
 
-    /// Seals `piece`; ends the body with the last one.
-    fn seal(&mut self, piece: &[u8], last: bool) -> Result<Vec<u8>, WriteError> {
+    /// Seals the next piece of the body, or of what ends it.
+    fn seal(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<u8>, BoxError>> {
         let mut out = Vec::new();
-        if let Some(writer) = &mut self.writer {
-            writer.write(piece, &mut out)?;
+        match &mut self.state {
+            State::Over => {}
+            State::Body(writer) => {
+                let (piece, last) = ready!(self.source.poll(context))?;
+                writer.write(&piece, &mut out)?;
+                if last && let State::Body(writer) = std::mem::replace(&mut self.state, State::Over) {
+                    self.state = State::End(writer.end());
+                }
+            }
+            State::End(end) => {
+                let more = end.write(&mut out)?;
+                if !more
+                    && let State::End(end) = std::mem::replace(&mut self.state, State::Over)
+                    && let Some(digest) = end.digest()
+                {
+                    // Set once: the state is over.
+                    let _ = self.digest.set(digest);
+                }
+            }
         }
-        if last
-            && let Some(writer) = self.writer.take()
-            && let Some(digest) = writer.finish(&mut out)?
-        {
-            // Set once: the writer is gone.
-            let _ = self.digest.set(digest);
-        }
-        Ok(out)
+        Poll::Ready(Ok(out))
     }
 }
 
@@ -82,16 +98,16 @@ impl Source {
                 let piece = body.split_to(body.len().min(PIECE));
                 Poll::Ready(Ok((piece, body.is_empty())))
             }
-            Self::Upload { ahead, .. } if !ahead.is_empty() => {
-                Poll::Ready(Ok((ahead.split_to(ahead.len().min(PIECE)), false)))
-            }
-            Self::Upload { rest, upload, .. } => {
-                let rest = rest.get_mut().unwrap_or_else(PoisonError::into_inner);
+            Self::Upload { content, upload } => {
+                let content = content.get_mut().unwrap_or_else(PoisonError::into_inner);
                 // Sent once already: this body must not pass for a whole one.
-                let Some(stream) = rest else {
+                let Some(content) = content else {
                     return Poll::Ready(Err("the upload was sent already".into()));
                 };
-                match ready!(stream.as_mut().poll_next(context)) {
+                if let Some(piece) = content.ahead.pop() {
+                    return Poll::Ready(Ok((piece, false)));
+                }
+                match ready!(content.rest.as_mut().poll_next(context)) {
                     Some(Ok(piece)) => Poll::Ready(Ok((piece, false))),
                     Some(Err(error)) => {
                         let text = error.to_string();
@@ -113,23 +129,16 @@ impl Body for SealedRequest {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        while self.writer.is_some() {
-            let (piece, last) = match ready!(self.source.poll(context)) {
-                Ok(next) => next,
-                Err(error) => {
-                    self.writer = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
-            };
-            match self.seal(&piece, last) {
+        while !self.is_end_stream() {
+            match ready!(self.seal(context)) {
                 Ok(sealed) if sealed.is_empty() => {} // less than a segment so far
                 Ok(sealed) => {
                     self.left = self.left.map(|left| left.saturating_sub(sealed.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(sealed.into()))));
                 }
                 Err(error) => {
-                    self.writer = None;
-                    return Poll::Ready(Some(Err(error.into())));
+                    self.state = State::Over; // nothing follows: what was sent must not pass for a whole body
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
         }
@@ -137,7 +146,7 @@ impl Body for SealedRequest {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.writer.is_none()
+        matches!(self.state, State::Over)
     }
 
     fn size_hint(&self) -> SizeHint {

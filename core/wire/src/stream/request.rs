@@ -68,10 +68,40 @@ impl RequestWriter {
     }
 
     /// Ends the body; without this call the worker refuses the request as cut off. Gives the request's digest where the
-    /// head asks for a receipt.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<Option<SealedDigest>, WriteError> {
-        self.run.end_run(Flag::Last, out)?;
-        Ok(self.run.take_digest().map(SealedDigest))
+    /// head asks for a receipt. All the padding comes at once: for a large body, [`end`](Self::end) it piece by piece.
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<Option<SealedDigest>, WriteError> {
+        let mut end = self.end();
+        while end.write(out)? {}
+        Ok(end.digest())
+    }
+
+    /// Ends the body; what is left of it, and its padding, come from [`RequestEnd`]. The padding of 128 MiB may be 4 MiB,
+    /// which nobody should have to hold.
+    pub fn end(self) -> RequestEnd {
+        let rest = self.run.rest();
+        RequestEnd { run: self.run, rest, over: false }
+    }
+}
+
+/// The end of a request whose body is known: the worker refuses the request as cut off unless all of this is sent.
+pub struct RequestEnd {
+    run: RunWriter,
+    rest: u64,
+    over: bool,
+}
+
+impl RequestEnd {
+    /// Appends the next segment to `out`, at most 64 KiB; `false` when there is none any more.
+    pub fn write(&mut self, out: &mut Vec<u8>) -> Result<bool, WriteError> {
+        if !self.over {
+            self.over = self.run.end_segment(&mut self.rest, Flag::Last, out)?;
+        }
+        Ok(!self.over)
+    }
+
+    /// The request's digest, where the head asks for a receipt and all of it was written.
+    pub fn digest(mut self) -> Option<SealedDigest> {
+        if self.over { self.run.take_digest().map(SealedDigest) } else { None }
     }
 }
 

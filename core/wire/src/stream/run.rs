@@ -53,17 +53,32 @@ impl<K: Aead> RunWriter<K> {
         if length == 0 && flag == Flag::More {
             return Ok(());
         }
-        let mut rest = self.padding.padded(length).saturating_sub(self.sealed);
-        loop {
-            let size = usize::try_from(rest).unwrap_or(CAPACITY).min(CAPACITY);
-            rest = rest.saturating_sub(size as u64);
-            let flag = if rest == 0 { flag } else { Flag::More };
-            self.seal(size.saturating_sub(self.held()), flag, out)?;
-            if rest == 0 {
-                self.sealed = 0;
-                return Ok(());
-            }
+        let mut rest = self.rest();
+        while !self.end_segment(&mut rest, flag, out)? {}
+        Ok(())
+    }
+
+    /// Data and padding with which the present run has to be ended, in bytes.
+    pub(super) fn rest(&self) -> u64 {
+        let length = self.sealed.saturating_add(self.held() as u64);
+        self.padding.padded(length).saturating_sub(self.sealed)
+    }
+
+    /// Seals the next segment of `rest`, and counts it off; `flag` is the last one's. Whether that was the last.
+    pub(super) fn end_segment(
+        &mut self,
+        rest: &mut u64,
+        flag: Flag,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, WriteError> {
+        let size = usize::try_from(*rest).unwrap_or(CAPACITY).min(CAPACITY);
+        *rest = rest.saturating_sub(size as u64);
+        let last = *rest == 0;
+        self.seal(size.saturating_sub(self.held()), if last { flag } else { Flag::More }, out)?;
+        if last {
+            self.sealed = 0;
         }
+        Ok(last)
     }
 
     /// One segment of exactly `size` bytes of data and padding, apart from runs. `data` has at most that many.

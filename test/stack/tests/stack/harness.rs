@@ -85,6 +85,12 @@ impl Up {
         line.get(at + 1).cloned()
     }
 
+    /// The arguments that `part` was started with, behind the program's name; empty where the system does not tell.
+    pub(crate) fn arguments_of(&self, part: &str) -> Vec<String> {
+        let line = self.find(part).map(command_line).unwrap_or_default();
+        line.into_iter().skip(1).filter(|argument| !argument.is_empty()).collect()
+    }
+
     fn find(&self, part: &str) -> Option<u32> {
         let mut children = children_of(self.pid()).into_iter();
         children.find(|pid| command_line(*pid).get(2).is_some_and(|name| name == part))

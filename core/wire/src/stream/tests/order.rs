@@ -179,3 +179,36 @@ fn oversize_heads_are_not_sent() {
     let error = responder.begin(&response, &mut TestRng::new(2), &mut Vec::new()).err().unwrap();
     assert!(matches!(error, WriteError::Head(HeadError::Json(CanonicalError::TooLong { max: 16_384, .. }))));
 }
+
+#[test]
+fn the_end_of_a_large_request_comes_piece_by_piece() {
+    let (secret, head) = (secret(1), head(Padding::Bucket, true));
+    let body = vec![b'x'; 16 << 20];
+    let (mut writer, _) = RequestWriter::begin(&secret, &head, &mut TestRng::new(1)).unwrap();
+    let (salt, mut wire) = (*writer.salt(), Vec::new());
+    writer.write(&body, &mut wire).unwrap();
+    let (mut end, mut more, mut pieces) = (writer.end(), true, 0);
+    while more {
+        // Cut off anywhere before the last piece, it is no request.
+        let cut = receive(&secret, &salt, &[&wire]).err();
+        assert_eq!(cut, Some(ReadError::Truncated));
+        let mut piece = Vec::new();
+        more = end.write(&mut piece).unwrap();
+        assert!(!piece.is_empty() && piece.len() <= (64 << 10) + 64, "{}", piece.len());
+        wire.extend_from_slice(&piece);
+        pieces += 1;
+    }
+    assert!(pieces >= 2, "{pieces}: the padding is longer than a segment");
+    let mut nothing = Vec::new();
+    assert!(!end.write(&mut nothing).unwrap() && nothing.is_empty(), "behind the end");
+    // The same bytes as at once.
+    let sent = send(&secret, &head, &body, 1);
+    assert_eq!((&wire, end.digest()), (&sent.wire, sent.digest));
+}
+
+#[test]
+fn a_request_without_its_end_has_no_digest() {
+    let (writer, _) =
+        RequestWriter::begin(&secret(1), &head(Padding::Bucket, true), &mut TestRng::new(1)).unwrap();
+    assert_eq!(writer.end().digest(), None);
+}
