@@ -82,7 +82,7 @@ def padme(length: int) -> int:
 def padded(mode: str, length: int) -> int:
     if mode == "off":
         return length
-    bucket = padme(max(length, FLOOR))
+    bucket = math.ceil(padme(max(length, FLOOR)) / FLOOR) * FLOOR
     if mode == "bucket":
         return bucket
     data = int(mode.split("/")[1]) - 2

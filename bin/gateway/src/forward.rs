@@ -26,7 +26,7 @@ use crate::workers::{Lease, NoWorker, affinity};
 const MAX_BODY: u64 = 128 * 1024 * 1024;
 const MAX_DOCUMENT: u64 = 25 * 1024 * 1024;
 /// A body that is sealed as a whole passes in constant memory, documents too: [`MAX_BODY`] of it, its head and its padding,
-/// which rounds up by 12 %, and to whole records where records have one size.
+/// which rounds up by 12 % at this size, and to whole records where records have one size.
 pub(crate) fn max_sealed() -> u64 {
     const HEAD: u64 = 16 * 1024 + 4;
     const RECORD: u64 = 64 * 1024;

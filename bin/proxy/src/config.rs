@@ -60,7 +60,7 @@ pub struct Config {
     #[arg(long, value_name = "auto|sealed|compatible", default_value = "auto")]
     pub protocol: ProtocolChoice,
 
-    /// How sealed bodies hide lengths: `bucket` rounds them up by at most 12 %, `constant` sends records of one size at a
+    /// How sealed bodies hide lengths: `bucket` rounds them up to a multiple of 256 bytes or by at most 12 %, `constant` sends records of one size at a
     /// fixed cadence, also as `constant/BYTES/MILLISECONDS`.
     #[arg(long, value_name = "off|bucket|constant", default_value = "bucket", value_parser = padding)]
     pub padding: Padding,

@@ -83,7 +83,8 @@ impl Fetched for Nothing {
 fn genoa() -> (Vec<u8>, Vec<u8>) {
     let policies =
         json!({PolicyHash::of(POLICY).to_string(): {"SANs": ["coordinator"], "Role": "coordinator"}});
-    let entry = json!({"ProductName": "Genoa", "TrustedMeasurement": "3e".repeat(48)});
+    let minimum = json!({"BootloaderVersion": 0, "TEEVersion": 0, "SNPVersion": 0, "MicrocodeVersion": 0});
+    let entry = json!({"ProductName": "Genoa", "TrustedMeasurement": "3e".repeat(48), "MinimumTCB": minimum});
     let manifest =
         json!({"Policies": policies, "ReferenceValues": {"snp": [entry]}}).to_string().into_bytes();
     let report = amd::Evidence::new(amd::Product::Genoa, amd::Signer::Vcek).encode().report;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! off        P = n
-//! bucket     P = Padmé(max(n, 256))
+//! bucket     P = Padmé(max(n, 256)), rounded up to a multiple of 256
 //! constant   P = bucket's, rounded up to whole records
 //! ```
 //!
@@ -19,7 +19,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Shortest padded run, in bytes.
+/// Shortest padded run and finest step, in bytes. Padmé alone has steps of 16 bytes from 256 bytes on, where the events of a
+/// stream are: `bench/leakage` told a topic by them.
 pub const FLOOR: u64 = 256;
 /// Data and padding of one full segment, in bytes.
 pub(super) const CAPACITY: u64 = 65_534;
@@ -33,7 +34,7 @@ const PADDING_LENGTH: u32 = 2;
 pub enum Padding {
     /// Exact lengths are visible.
     Off,
-    /// Lengths are rounded up by at most 12 % above a floor of 256 bytes.
+    /// Lengths are rounded up to a multiple of 256 bytes, and by at most 12 % where that is more.
     #[default]
     Bucket,
     /// Records of one size at a fixed cadence.
@@ -98,8 +99,8 @@ impl Padding {
     pub fn padded(self, length: u64) -> u64 {
         match self {
             Padding::Off => length,
-            Padding::Bucket => padme(length.max(FLOOR)),
-            Padding::Constant(records) => padme(length.max(FLOOR))
+            Padding::Bucket => bucket(length),
+            Padding::Constant(records) => bucket(length)
                 .div_ceil(u64::from(records.capacity()))
                 .saturating_mul(u64::from(records.capacity())),
         }
@@ -118,6 +119,11 @@ impl Padding {
     pub fn length_tokens(self, length: u64) -> u64 {
         self.padded(length).div_ceil(4)
     }
+}
+
+fn bucket(length: u64) -> u64 {
+    let padded = padme(length.max(FLOOR));
+    padded.checked_next_multiple_of(FLOOR).unwrap_or(padded)
 }
 
 /// Rounds up so that only the topmost ⌊log2 ⌊log2 L⌋⌋ + 1 bits below the leading one may be set.
