@@ -603,7 +603,7 @@ async fn errors_and_refusals_have_receipts() {
 async fn a_refusal_before_the_end_of_the_request_names_the_exchange_alone() {
     let limits = Limits { body: 300_000, ..Default::default() };
     let stack = Stack::with(Options { limits, ..Default::default() }).await;
-    let body = chat(&format!(r#","user":"{}""#, "x".repeat(400_000)));
+    let body = chat(&format!(r#","user":"{}""#, "x".repeat(200_000)));
     let head = RequestHead { receipt: true, ..head(CHAT, &body) };
     let sealed = stack.seal_body(&head, body.as_bytes());
     let names = sealed.names;

@@ -78,7 +78,6 @@ impl Stub {
         let test = request.headers().get("x-test").map(|value| value.to_str().unwrap().to_owned());
         match (request.uri().path(), test.as_deref()) {
             ("/v1/models", _) => return json(self.models.clone()),
-            (CANCEL_PATH, _) => return self.cancel(request.headers()),
             ("/attest", _) => return json(self.attestation.lock().unwrap().clone()),
             // Closes the connection without an answer, after having begun to read.
             (_, Some("break")) => panic!("asked to break the connection"),
@@ -90,22 +89,17 @@ impl Stub {
             return json("{}".to_owned());
         };
         let body = collected.to_bytes();
-        self.seen.lock().unwrap().push(Seen { target: target.clone(), headers, body: body.clone() });
+        self.seen.lock().unwrap().push(Seen {
+            target: target.clone(),
+            headers: headers.clone(),
+            body: body.clone(),
+        });
         match test.as_deref() {
             Some("stream") => self.stream(),
             Some("hang") => std::future::pending().await,
             Some("sealed") => sealed(),
             Some("sealed stream") => self.sealed_stream(),
-            // All that a worker does with an answer under way is tested where it is: here the end comes by the feed.
-            _ if target == CANCEL_PATH => {
-                let mut response = Response::new(body::empty());
-                *response.status_mut() = if self.events.send("end").is_ok() {
-                    StatusCode::NO_CONTENT
-                } else {
-                    StatusCode::NOT_FOUND
-                };
-                response
-            }
+            _ if target == CANCEL_PATH => self.cancel(&headers),
             Some("refuse") => {
                 let mut response = json(r#"{"error":"sealed"}"#.to_owned());
                 *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -121,17 +115,17 @@ impl Stub {
         }
     }
 
-    /// Ends the running answer, as a worker does, if it is to the request that is named.
+    /// Ends the running answer, as a worker does, if it is to the request that is named. All that a worker does then is tested
+    /// where it is: here the end comes by the feed.
     fn cancel(&self, headers: &HeaderMap) -> Response<BoxBody> {
-        let seen = self.seen.lock().unwrap();
-        let is_known =
-            seen.iter().any(|seen| seen.headers.get("x-request-id") == headers.get("x-request-id"));
-        let mut response = json("{}".to_owned());
-        if is_known {
-            self.events.send("end").unwrap();
+        let named = |seen: &Seen| seen.headers.get("x-request-id") == headers.get("x-request-id");
+        let known = self.seen.lock().unwrap().iter().any(|seen| seen.target != CANCEL_PATH && named(seen));
+        let mut response = Response::new(body::empty());
+        *response.status_mut() = if known && self.events.send("end").is_ok() {
+            StatusCode::NO_CONTENT
         } else {
-            *response.status_mut() = StatusCode::NOT_FOUND;
-        }
+            StatusCode::NOT_FOUND
+        };
         response
     }
 
