@@ -94,7 +94,7 @@ pub(crate) fn write(path: &Path, names: &[String], samples: &[Sample]) -> Result
     fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 ///
