@@ -20,7 +20,7 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub max_secrets: usize,
     /// How many sealed requests of the last minutes are remembered, so that none runs twice; beyond that, further ones are
-    /// refused with 503. Each takes some 30 bytes. One secret may have a 64th of them.
+    /// refused with 503. Each takes some 30 bytes. One secret may have an eighth of them.
     #[arg(long, value_name = "COUNT", default_value_t = 4_000_000)]
     pub max_claims: usize,
     /// Identity and trust.

@@ -38,17 +38,18 @@ pub struct ReplayLimits {
 }
 
 impl Default for ReplayLimits {
-    /// 120 s either way, four million requests (at most 128 MiB), of which a 64th for each secret: 260 requests a second.
+    /// 120 s either way, four million requests (at most 128 MiB), of which an eighth for each secret: 2,000 requests a second, for
+    /// a whole company may stand behind one proxy.
     fn default() -> ReplayLimits {
         ReplayLimits::with_capacity(4_000_000)
     }
 }
 
 impl ReplayLimits {
-    /// The usual window, that many requests, and a 64th of them (at least one) for each secret.
+    /// The usual window, that many requests, and an eighth of them (at least one) for each secret.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> ReplayLimits {
-        ReplayLimits { past: 120_000, future: 120_000, capacity, share: capacity.div_ceil(64).max(1) }
+        ReplayLimits { past: 120_000, future: 120_000, capacity, share: capacity.div_ceil(8).max(1) }
     }
 }
 
