@@ -20,8 +20,7 @@ pub trait StateStore: Send + Sync {
     /// What is under `key`; none if nothing is.
     fn get<'a>(&'a self, key: &'a StateKey) -> StoreFuture<'a, Option<Vec<u8>>, StateError>;
 
-    /// Keeps an entry that is named by its content. It may be there already: then nothing changes. Never called for
-    /// [`StateKey::Latest`].
+    /// Keeps an entry for good. It may be there already: then nothing changes. Never called for [`StateKey::Latest`].
     fn put<'a>(&'a self, key: &'a StateKey, value: &'a [u8]) -> StoreFuture<'a, (), StateError>;
 
     /// Replaces [`StateKey::Latest`] if it is still `expected`; none: if there is none. Of several callers with the same

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The name of an entry. Written `manifests/<hex>`, `policies/<hex>`, `transitions/<hex>`, `transitions/latest`.
+/// The name of an entry. Written `manifests/<hex>`, `policies/<hex>`, `transitions/<hex>`, `seed-shares/<hex>`,
+/// `transitions/latest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StateKey {
     /// A manifest, by the SHA-256 of its bytes.
@@ -11,6 +12,8 @@ pub enum StateKey {
     Policy([u8; 32]),
     /// A transition, by the SHA-256 of its 64 bytes.
     Transition([u8; 32]),
+    /// The encrypted shares of a seed, by the SHA-256 of the first [`Latest`](Self::Latest) that this seed signed.
+    SeedShares([u8; 32]),
     /// The hash of the latest transition, and its signature: the one entry that changes.
     Latest,
 }
@@ -23,6 +26,7 @@ impl StateKey {
             Self::Manifest(_) => "manifests",
             Self::Policy(_) => "policies",
             Self::Transition(_) | Self::Latest => "transitions",
+            Self::SeedShares(_) => "seed-shares",
         }
     }
 
@@ -30,7 +34,7 @@ impl StateKey {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Manifest(hash) | Self::Policy(hash) | Self::Transition(hash) => {
+            Self::Manifest(hash) | Self::Policy(hash) | Self::Transition(hash) | Self::SeedShares(hash) => {
                 hash.iter().map(|byte| format!("{byte:02x}")).collect()
             }
             Self::Latest => "latest".to_owned(),
@@ -54,6 +58,7 @@ mod tests {
         assert_eq!(StateKey::Manifest([10; 32]).to_string(), format!("manifests/{hex}"));
         assert_eq!(StateKey::Policy([10; 32]).to_string(), format!("policies/{hex}"));
         assert_eq!(StateKey::Transition([10; 32]).to_string(), format!("transitions/{hex}"));
+        assert_eq!(StateKey::SeedShares([10; 32]).to_string(), format!("seed-shares/{hex}"));
         assert_eq!(StateKey::Latest.to_string(), "transitions/latest");
     }
 }
