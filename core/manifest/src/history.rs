@@ -11,9 +11,21 @@ use sha2::{Digest, Sha256};
 pub struct Transition([u8; 32]);
 
 impl Transition {
+    /// The transition that `manifest` makes as the first of a history.
+    #[must_use]
+    pub fn first(manifest: &[u8]) -> Self {
+        step(manifest, &[0; 32])
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The transition of that digest, as a store or a peer names it.
+    #[must_use]
+    pub fn of_digest(digest: [u8; 32]) -> Self {
+        Self(digest)
     }
 
     /// The transition that `manifest` makes after this one.
@@ -23,10 +35,16 @@ impl Transition {
     }
 }
 
+/// What a workload owner signs (ECDSA) to put `next`, a transition that is not in force yet, in force: SHA-256 of its 64
+/// lower-case hexadecimal digits. Signing the digits lets any tool that does "SHA-256, then ECDSA" over a text file do it.
+pub fn update_digest(next: &Transition) -> [u8; 32] {
+    Sha256::digest(hex::encode(next.0)).into()
+}
+
 /// The last transition of a history, oldest manifest first. A history without a manifest has none.
 pub fn transition<M: AsRef<[u8]>>(manifests: &[M]) -> Option<Transition> {
     let (first, later) = manifests.split_first()?;
-    let start = step(first.as_ref(), &[0; 32]);
+    let start = Transition::first(first.as_ref());
     Some(later.iter().fold(start, |transition, manifest| transition.then(manifest.as_ref())))
 }
 
