@@ -46,21 +46,21 @@ impl Default for MemoryState {
 
 impl StateStore for MemoryState {
     fn get<'a>(&'a self, key: &'a StateKey) -> StoreFuture<'a, Option<Vec<u8>>, StateError> {
-        Box::pin(std::future::ready(Ok(self.lock().get(key).cloned())))
+        Box::pin(async move { Ok(self.lock().get(key).cloned()) })
     }
 
     fn put<'a>(&'a self, key: &'a StateKey, value: &'a [u8]) -> StoreFuture<'a, (), StateError> {
-        let outcome = if value.len() > MAX_ENTRY {
-            Err(StateError::TooLong { key: *key, len: value.len(), max: MAX_ENTRY })
-        } else {
+        Box::pin(async move {
+            if value.len() > MAX_ENTRY {
+                return Err(StateError::TooLong { key: *key, len: value.len(), max: MAX_ENTRY });
+            }
             self.lock().entry(*key).or_insert_with(|| value.to_vec());
             Ok(())
-        };
-        Box::pin(std::future::ready(outcome))
+        })
     }
 
     fn swap<'a>(&'a self, expected: Option<&'a [u8]>, new: &'a [u8]) -> StoreFuture<'a, (), SwapError> {
-        Box::pin(std::future::ready(self.swap_now(expected, new)))
+        Box::pin(async move { self.swap_now(expected, new) })
     }
 
     fn changed<'a>(&'a self, seen: Option<&'a [u8]>) -> StoreFuture<'a, Option<Vec<u8>>, StateError> {
