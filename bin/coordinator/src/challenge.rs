@@ -1,91 +1,73 @@
-//! Nonces for joining: each one is made here, lives for a minute, and counts once.
+//! Nonces for joining, which carry their own proof: time, chance, and a MAC over both. Nothing is remembered, so that
+//! nobody can fill a table, and any coordinator of the deployment takes the nonce of any other.
 //!
-//! Without them, evidence that somebody captured could be shown again. Makes no randomness and reads no clock.
+//! A nonce may be shown several times within its minute. That helps nobody: the evidence behind it is for one key, and all
+//! that a second showing gets is another certificate for the same key. Makes no randomness and reads no clock.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
+use hmac::{Hmac, KeyInit, Mac};
 use privatemode_attest::UnixTime;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Seconds from challenge to answer: slow hardware takes a few to quote.
 pub const LIFETIME: u64 = 60;
-/// Nonces that are remembered at once; about 300 KiB.
-pub const CAPACITY: usize = 4096;
+/// How far the clock of another coordinator may be ahead of ours, in seconds.
+const AHEAD: u64 = 10;
 
-/// The nonces that were handed out.
-#[derive(Debug)]
-pub struct Challenges {
-    nonces: HashMap<[u8; 32], State>,
-    capacity: usize,
-}
+/// The key of the MACs, the same in all coordinators of a deployment.
+pub type ChallengeKey = Zeroizing<[u8; 64]>;
 
-#[derive(Debug, Clone, Copy)]
-struct State {
-    expires: UnixTime,
-    used: bool,
-}
-
-/// Too many open challenges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("too many workloads are joining at once; try again in a minute")]
-pub struct ChallengesFull;
+/// A nonce: 8 bytes of time, 8 random ones, 16 of a MAC.
+pub type Nonce = [u8; 32];
 
 /// Why a nonce does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NonceError {
-    /// Never handed out, or so long ago that it is forgotten.
-    #[error("the nonce was not handed out by this coordinator, or too long ago; ask for a new challenge")]
+    /// Not made by a coordinator of this deployment.
+    #[error("the nonce was not handed out by this deployment's coordinators; ask for a new challenge")]
     Unknown,
-    /// Shown a second time.
-    #[error("the nonce was used already, each one counts once; ask for a new challenge")]
-    Used,
     /// Answered too late.
     #[error("the nonce has expired, each one lives for {LIFETIME} s; ask for a new challenge")]
     Expired,
 }
 
-impl Challenges {
-    /// An empty table that remembers at most `capacity` nonces.
-    pub fn new(capacity: usize) -> Self {
-        Self { nonces: HashMap::new(), capacity }
-    }
+/// Makes a nonce from 8 random bytes.
+pub fn issue(key: &ChallengeKey, chance: [u8; 8], now: UnixTime) -> Nonce {
+    let mut nonce = [0; 32];
+    let (stated, mac) = nonce.split_at_mut(16);
+    stated[..8].copy_from_slice(&now.as_secs().to_be_bytes());
+    stated[8..].copy_from_slice(&chance);
+    mac.copy_from_slice(&tag(key, stated));
+    nonce
+}
 
-    /// Remembers a fresh random nonce. When the table is full of live ones, new workloads must wait: to forget one would
-    /// let a flood of challenges shut out a workload that is just quoting.
-    pub fn issue(&mut self, nonce: [u8; 32], now: UnixTime) -> Result<(), ChallengesFull> {
-        if self.nonces.len() >= self.capacity {
-            self.nonces.retain(|_, state| now <= state.expires);
-        }
-        if self.nonces.len() >= self.capacity {
-            return Err(ChallengesFull);
-        }
-        self.nonces.insert(nonce, State { expires: now.saturating_add(LIFETIME), used: false });
-        Ok(())
+/// Checks a nonce that came back.
+pub fn check(key: &ChallengeKey, nonce: &Nonce, now: UnixTime) -> Result<(), NonceError> {
+    let (stated, mac) = nonce.split_at(16);
+    if !bool::from(tag(key, stated).ct_eq(mac)) {
+        return Err(NonceError::Unknown);
     }
+    let (made, _) = stated.split_at(8);
+    let made = u64::from_be_bytes(made.try_into().expect("split at 8"));
+    let age = now.as_secs().checked_sub(made);
+    match age {
+        Some(age) if age > LIFETIME => Err(NonceError::Expired),
+        // from a coordinator whose clock is ahead; from further ahead than that our own clock must have jumped
+        None if made - now.as_secs() > AHEAD => Err(NonceError::Expired),
+        Some(_) | None => Ok(()),
+    }
+}
 
-    /// Uses a nonce up, also when what follows fails.
-    pub fn take(&mut self, nonce: &[u8; 32], now: UnixTime) -> Result<(), NonceError> {
-        let Entry::Occupied(mut entry) = self.nonces.entry(*nonce) else {
-            return Err(NonceError::Unknown);
-        };
-        let state = entry.get_mut();
-        if state.used {
-            return Err(NonceError::Used);
-        }
-        state.used = true;
-        if now > state.expires { Err(NonceError::Expired) } else { Ok(()) }
-    }
-
-    /// Nonces that are remembered.
-    pub fn len(&self) -> usize {
-        self.nonces.len()
-    }
-
-    /// Whether none is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.nonces.is_empty()
-    }
+fn tag(key: &ChallengeKey, stated: &[u8]) -> [u8; 16] {
+    let mut mac =
+        <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length");
+    mac.update(stated);
+    let full: [u8; 32] = mac.finalize().into_bytes().into();
+    let mut tag = [0; 16];
+    tag.copy_from_slice(&full[..16]);
+    tag
 }
 
 #[cfg(test)]
@@ -93,46 +75,39 @@ mod tests {
     use super::*;
 
     const NOW: UnixTime = UnixTime(1000);
-    const LAST: UnixTime = UnixTime(1000 + LIFETIME);
-    const LATE: UnixTime = UnixTime(1001 + LIFETIME);
 
-    #[test]
-    fn a_nonce_counts_once() {
-        let mut challenges = Challenges::new(4);
-        challenges.issue([1; 32], NOW).unwrap();
-        assert_eq!(challenges.take(&[1; 32], LAST), Ok(()));
-        assert_eq!(challenges.take(&[1; 32], NOW), Err(NonceError::Used));
+    fn key(byte: u8) -> ChallengeKey {
+        Zeroizing::new([byte; 64])
     }
 
     #[test]
-    fn a_foreign_nonce_does_not_count() {
-        let mut challenges = Challenges::new(4);
-        challenges.issue([1; 32], NOW).unwrap();
-        assert_eq!(challenges.take(&[2; 32], NOW), Err(NonceError::Unknown));
+    fn a_nonce_counts_for_a_minute_everywhere_in_the_deployment() {
+        let nonce = issue(&key(1), [3; 8], NOW);
+        for age in [0, 1, LIFETIME] {
+            assert_eq!(check(&key(1), &nonce, NOW.saturating_add(age)), Ok(()));
+        }
+        assert_eq!(check(&key(1), &nonce, NOW.saturating_add(LIFETIME + 1)), Err(NonceError::Expired));
+        assert_ne!(nonce, issue(&key(1), [4; 8], NOW));
     }
 
     #[test]
-    fn a_late_answer_does_not_count_not_even_later() {
-        let mut challenges = Challenges::new(4);
-        challenges.issue([1; 32], NOW).unwrap();
-        assert_eq!(challenges.take(&[1; 32], LATE), Err(NonceError::Expired));
-        assert_eq!(challenges.take(&[1; 32], NOW), Err(NonceError::Used));
+    fn clocks_may_differ_a_little() {
+        let nonce = issue(&key(1), [3; 8], NOW);
+        assert_eq!(check(&key(1), &nonce, NOW.saturating_sub(AHEAD)), Ok(()));
+        assert_eq!(check(&key(1), &nonce, NOW.saturating_sub(AHEAD + 1)), Err(NonceError::Expired));
     }
 
     #[test]
-    fn the_table_is_bounded_and_forgets_what_expired() {
-        let mut challenges = Challenges::new(2);
-        challenges.issue([1; 32], NOW).unwrap();
-        challenges.issue([2; 32], LATE).unwrap();
-        assert_eq!(challenges.issue([3; 32], NOW), Err(ChallengesFull));
-        assert_eq!(challenges.len(), 2);
-        // by now the first one has expired
-        challenges.issue([3; 32], LATE).unwrap();
-        assert_eq!(challenges.take(&[1; 32], LATE), Err(NonceError::Unknown));
-        assert_eq!(challenges.take(&[2; 32], LATE), Ok(()));
-        assert_eq!(challenges.take(&[3; 32], LATE), Ok(()));
-        // used ones are remembered until they would have expired: a full table never lets one count again
-        assert_eq!(challenges.issue([4; 32], LATE), Err(ChallengesFull));
-        assert_eq!(challenges.take(&[2; 32], LATE), Err(NonceError::Used));
+    fn a_foreign_or_changed_nonce_does_not_count() {
+        let nonce = issue(&key(1), [3; 8], NOW);
+        assert_eq!(check(&key(2), &nonce, NOW), Err(NonceError::Unknown));
+        for place in 0..nonce.len() {
+            for bit in 0..8 {
+                let mut changed = nonce;
+                changed[place] ^= 1 << bit;
+                assert_eq!(check(&key(1), &changed, NOW), Err(NonceError::Unknown));
+            }
+        }
+        assert_eq!(check(&key(1), &[0; 32], NOW), Err(NonceError::Unknown));
     }
 }

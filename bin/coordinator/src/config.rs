@@ -10,15 +10,16 @@ use privatemode_mesh::PlatformName;
 /// Settings of the coordinator.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// The manifest to enforce, as clients expect it byte for byte.
-    #[arg(long, value_name = "FILE")]
-    pub manifest: PathBuf,
+    /// A manifest to set at start, if nothing was ever set; clients expect it byte for byte. Without it the first one is set
+    /// with `privatemode manifest set`.
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    pub manifest: Option<PathBuf>,
 
-    /// Folder with the policies that the manifest names: one file each, nothing else.
-    #[arg(long, value_name = "DIR")]
-    pub policies: PathBuf,
+    /// Folder with the policies that `--manifest` names: one file each, nothing else.
+    #[arg(long, value_name = "DIR", requires = "manifest")]
+    pub policies: Option<PathBuf>,
 
-    /// The coordinator's own policy; the manifest must give it the role `coordinator`.
+    /// The coordinator's own policy; every manifest must give it the role `coordinator`.
     #[arg(long, value_name = "FILE")]
     pub own_policy: PathBuf,
 

@@ -1,8 +1,12 @@
-//! Who gets what: attestation documents for everybody, certificates for workloads that the manifest names.
+//! Who gets what: attestation documents for everybody, certificates for workloads that the manifest names; and doing what
+//! the pure [`crate::state`] decides: writing, committing, watching the store, asking peers.
 //!
-//! Speaks no protocol and waits for nothing except the platform's quote. `attestation.md` §2.
+//! Speaks no protocol. `attestation.md` §2.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod change;
+mod tend;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use privatemode_attest::signature::{PublicKey, PublicKeyError};
@@ -13,11 +17,19 @@ use privatemode_manifest::{
     history, needs,
 };
 use privatemode_mesh::{QuoteError, Quoter};
+use privatemode_store::state::{StateError, StateStore};
 use thiserror::Error;
+use tokio::sync::{Mutex, watch};
 
-use crate::authority::{Authority, IssueError};
-use crate::challenge::{CAPACITY, Challenges, ChallengesFull, NonceError};
-use crate::deployment::Deployment;
+use crate::authority::IssueError;
+use crate::challenge::{self, Nonce, NonceError};
+use crate::deployment::Own;
+use crate::peers::Peers;
+use crate::state::set::SetPlan;
+use crate::state::{InForce, NotInForce, State};
+
+pub use change::{ChangeError, Committed, RecoveredBy};
+pub use tend::Notice;
 
 /// Longest wait for the vendors: shorter than a workload waits for us. It asks again, and finds the fetch done.
 const FETCHING: Duration = Duration::from_secs(7);
@@ -25,22 +37,26 @@ const FETCHING: Duration = Duration::from_secs(7);
 /// What time it is. Injected, so that tests can move it.
 pub type Clock = Arc<dyn Fn() -> UnixTime + Send + Sync>;
 
-/// A deployment in force.
+/// One coordinator of a deployment.
 pub struct Coordinator {
-    deployment: Deployment,
-    authority: Authority,
+    own: Own,
+    store: Arc<dyn StateStore>,
+    /// Swapped as a whole; whoever waits for a change subscribes.
+    state: watch::Sender<Arc<State>>,
+    /// One change at a time; inside, a commit of which nobody knows yet whether it happened.
+    changing: Mutex<Option<SetPlan>>,
+    peers: Option<Arc<dyn Peers>>,
     quoter: Arc<dyn Quoter>,
     options: VerifyOptions,
     clock: Clock,
-    challenges: Mutex<Challenges>,
     collector: Option<Collector>,
 }
 
 /// An applicant whose nonce and key are in order: steps 1 and 2. There is no way to step 3 but through it.
-#[derive(Debug)]
 pub struct Admission {
     applicant: Applicant,
     key: PublicKey,
+    in_force: Arc<InForce>,
     /// What must be fetched for the evidence.
     needs: Needs,
 }
@@ -72,9 +88,9 @@ pub struct Member {
 /// Why no challenge was made.
 #[derive(Debug, Error)]
 pub enum ChallengeError {
-    /// Too many are open.
+    /// There is nothing to join.
     #[error(transparent)]
-    Full(#[from] ChallengesFull),
+    NotInForce(#[from] NotInForce),
     /// No random numbers.
     #[error("the operating system gave no random numbers")]
     Random {
@@ -83,9 +99,26 @@ pub enum ChallengeError {
     },
 }
 
+/// Why there is no attestation document.
+#[derive(Debug, Error)]
+pub enum AttestError {
+    /// There is nothing to attest.
+    #[error(transparent)]
+    NotInForce(#[from] NotInForce),
+    /// The platform gave no evidence.
+    #[error("the platform gave no evidence")]
+    Quote {
+        /// Why.
+        source: QuoteError,
+    },
+}
+
 /// Why a workload may not join: one variant for each step.
 #[derive(Debug, Error)]
 pub enum JoinError {
+    /// Before step 1: there is nothing to join.
+    #[error(transparent)]
+    NotInForce(#[from] NotInForce),
     /// Step 1: the nonce.
     #[error(transparent)]
     Nonce(#[from] NonceError),
@@ -113,16 +146,29 @@ pub enum JoinError {
 }
 
 impl Coordinator {
-    /// Puts a deployment in force. `options` say what evidence of workloads is tolerated.
-    pub fn new(
-        deployment: Deployment,
-        authority: Authority,
+    /// A coordinator over `store`. `options` say what evidence of workloads is tolerated.
+    ///
+    /// # Errors
+    /// The store cannot be read: whether there is a history must be known before anything is set.
+    pub async fn open(
+        own: Own,
+        store: Arc<dyn StateStore>,
         quoter: Arc<dyn Quoter>,
         options: VerifyOptions,
         clock: Clock,
-    ) -> Self {
-        let challenges = Mutex::new(Challenges::new(CAPACITY));
-        Self { deployment, authority, quoter, options, clock, challenges, collector: None }
+    ) -> Result<Self, StateError> {
+        let state = tend::first_state(&*store).await?;
+        Ok(Self {
+            own,
+            store,
+            state: watch::Sender::new(Arc::new(state)),
+            changing: Mutex::new(None),
+            peers: None,
+            quoter,
+            options,
+            clock,
+            collector: None,
+        })
     }
 
     /// Fetches what workloads' evidence does not bring through `collector`; otherwise it must bring everything.
@@ -131,49 +177,74 @@ impl Coordinator {
         Self { collector: Some(collector), ..self }
     }
 
-    /// The deployment in force.
-    pub fn deployment(&self) -> &Deployment {
-        &self.deployment
+    /// Asks other coordinators of the deployment when it is stale.
+    #[must_use]
+    pub fn with_peers(self, peers: Arc<dyn Peers>) -> Self {
+        Self { peers: Some(peers), ..self }
+    }
+
+    /// Its state now.
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.borrow())
+    }
+
+    /// Tells of every change of the state.
+    pub fn states(&self) -> watch::Receiver<Arc<State>> {
+        self.state.subscribe()
+    }
+
+    /// What is in force now.
+    pub fn in_force(&self) -> Result<Arc<InForce>, NotInForce> {
+        self.state().in_force().cloned()
+    }
+
+    /// What evidence of workloads and of other coordinators is tolerated.
+    pub fn options(&self) -> &VerifyOptions {
+        &self.options
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> UnixTime {
+        (self.clock)()
     }
 
     /// Proves this deployment to whoever chose `nonce`. May block: it talks to the platform.
-    pub fn attest(&self, nonce: &[u8; 32]) -> Result<AttestationDocument, QuoteError> {
-        let manifest = self.deployment.manifest().raw().to_vec();
-        let root_ca = self.authority.root_pem().as_bytes().to_vec();
-        let mesh_ca = self.authority.mesh_ca().pem().as_bytes().to_vec();
-        let manifests = vec![manifest];
-        let transition = history::transition(&manifests).expect("there is one manifest");
+    pub fn attest(&self, nonce: &[u8; 32]) -> Result<AttestationDocument, AttestError> {
+        let in_force = self.in_force()?;
+        let root_ca = in_force.authority().root_pem().as_bytes().to_vec();
+        let mesh_ca = in_force.authority().mesh_ca().pem().as_bytes().to_vec();
+        let transition = history::Transition::of_digest(in_force.latest().hash);
         let bound = history::report_data(nonce, &transition, &root_ca, &mesh_ca);
         Ok(AttestationDocument {
             version: privatemode_service::version().to_owned(),
-            raw_attestation_doc: self.quoter.quote(&bound)?,
+            raw_attestation_doc: self.quoter.quote(&bound).map_err(|source| AttestError::Quote { source })?,
             attestation_type: Some(self.quoter.kind()),
-            manifests,
-            policies: self.deployment.policies().map(<[u8]>::to_vec).collect(),
+            manifests: in_force.manifests().map(<[u8]>::to_vec).collect(),
+            policies: in_force.deployment().policies().map(<[u8]>::to_vec).collect(),
             root_ca,
             mesh_ca,
         })
     }
 
     /// Makes a nonce for a workload that wants to join.
-    pub fn challenge(&self) -> Result<[u8; 32], ChallengeError> {
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce).map_err(|source| ChallengeError::Random { source })?;
-        self.challenges().issue(nonce, (self.clock)())?;
-        Ok(nonce)
+    pub fn challenge(&self) -> Result<Nonce, ChallengeError> {
+        let in_force = self.in_force()?;
+        let mut chance = [0; 8];
+        getrandom::fill(&mut chance).map_err(|source| ChallengeError::Random { source })?;
+        Ok(challenge::issue(&in_force.challenge_key, chance, self.now()))
     }
 
     /// Steps 1 and 2, which cost nothing: nobody without a challenge of ours makes us ask a vendor.
     pub fn admit(&self, applicant: Applicant) -> Result<Admission, JoinError> {
-        // step 1: ours, fresh, and never again, whatever comes of the rest
-        self.challenges().take(&applicant.nonce, (self.clock)())?;
+        let in_force = self.in_force()?;
+        // step 1: ours, and fresh
+        challenge::check(&in_force.challenge_key, &applicant.nonce, self.now())?;
         // step 2: a key that the mesh can use
         let key =
             PublicKey::parse_spki(&applicant.public_key).map_err(|source| JoinError::PublicKey { source })?;
         // evidence that does not say what it needs is refused in step 3, with the reason
-        let manifest = self.deployment.manifest();
-        let needs = needs(applicant.kind, &applicant.evidence, manifest).unwrap_or(Needs::Nothing);
-        Ok(Admission { applicant, key, needs })
+        let needs = needs(applicant.kind, &applicant.evidence, in_force.manifest()).unwrap_or(Needs::Nothing);
+        Ok(Admission { applicant, key, in_force, needs })
     }
 
     /// What step 3 needs of the vendors. All who need the same share one fetch.
@@ -194,27 +265,17 @@ impl Coordinator {
 
     /// Certifies the key of a workload whose evidence the manifest accepts.
     pub fn join(&self, admission: &Admission, collateral: Collateral) -> Result<Member, JoinError> {
-        let Admission { applicant, key, .. } = admission;
-        let now = (self.clock)();
+        let Admission { applicant, key, in_force, .. } = admission;
+        let now = self.now();
         // step 3: genuine evidence for this key and this nonce, of a policy that the manifest names
         let bound = ReportData::of_public_key(key.spki_der(), &applicant.nonce);
-        let manifest = self.deployment.manifest();
         let (kind, evidence) = (applicant.kind, &applicant.evidence);
         let options = VerifyOptions { collateral, ..self.options.clone() };
-        let workload = appraise_workload(manifest, kind, evidence, &bound, &options, now)?;
+        let workload = appraise_workload(in_force.manifest(), kind, evidence, &bound, &options, now)?;
         // step 4: a certificate with the manifest's names; the workload has no say in them
-        let cert_chain =
-            self.authority.issue(&workload.entry, key, now).map_err(|source| JoinError::Issue { source })?;
+        let issued = in_force.authority().issue(&workload.entry, key, now);
+        let cert_chain = issued.map_err(|source| JoinError::Issue { source })?;
         let name = workload.entry.sans.first().cloned().unwrap_or_default();
         Ok(Member { cert_chain, policy: workload.policy_hash, name })
-    }
-
-    /// Nonces that wait for their answer, or are remembered as used.
-    pub fn open_challenges(&self) -> usize {
-        self.challenges().len()
-    }
-
-    fn challenges(&self) -> std::sync::MutexGuard<'_, Challenges> {
-        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

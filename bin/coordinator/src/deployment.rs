@@ -1,10 +1,11 @@
-//! What this coordinator enforces: the manifest with all its policies, checked before anything else happens.
+//! What a coordinator enforces: a manifest with all its policies, checked before anything else happens.
 //!
 //! Reads no files. `attestation.md` §2: the manifest and every policy are validated before any key is made.
 
 use std::collections::BTreeMap;
 
 use privatemode_attest::EvidenceKind;
+use privatemode_attest::signature::{PublicKey, PublicKeyError};
 use privatemode_manifest::{Manifest, ManifestError, PolicyHash, Role};
 use thiserror::Error;
 
@@ -27,7 +28,15 @@ pub struct PolicyFile {
 pub struct Deployment {
     manifest: Manifest,
     policies: BTreeMap<PolicyHash, Vec<u8>>,
-    own_policy: PolicyHash,
+}
+
+/// What this coordinator is: it must have its place in every manifest that it enforces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Own {
+    /// Hash of its policy.
+    pub policy: PolicyHash,
+    /// Kind of its evidence.
+    pub kind: EvidenceKind,
 }
 
 /// Why a deployment cannot be enforced.
@@ -45,11 +54,6 @@ pub enum DeploymentError {
         /// Paths in the manifest.
         names: Vec<String>,
     },
-    /// It allows what this coordinator cannot do.
-    #[error(
-        "the manifest names workload owners, who could update it, but this coordinator enforces one manifest for good; remove them from the manifest"
-    )]
-    Mutable,
     /// Clients would refuse our evidence.
     #[error(
         "the manifest has no reference values for {kind}, the platform of this coordinator; every client would refuse its evidence"
@@ -100,9 +104,19 @@ pub enum DeploymentError {
         /// Why.
         source: NameError,
     },
+    /// Nobody could ever update it, although it says that somebody can.
+    #[error(
+        "a workload owner of the manifest (entry {index}) is neither an ECDSA key (SubjectPublicKeyInfo DER) nor the SHA-256 of one"
+    )]
+    WorkloadOwner {
+        /// Its place among the owners, from 0.
+        index: usize,
+        /// Why.
+        source: PublicKeyError,
+    },
     /// Too long for an attestation document.
     #[error(
-        "manifest and policies have {len} bytes together, at most {max} fit into an attestation document"
+        "policies, manifest and earlier manifests have {len} bytes together, at most {max} fit into an attestation document"
     )]
     TooLong {
         /// Their length.
@@ -113,35 +127,34 @@ pub enum DeploymentError {
 }
 
 impl Deployment {
-    /// Checks manifest, policies and the coordinator's own place in it.
+    /// Checks manifest, policies and the coordinator's own place in it. `earlier`: bytes of all earlier manifests, which go
+    /// into every attestation document as well.
     pub fn check(
         manifest: &[u8],
         files: Vec<PolicyFile>,
-        own_policy: &[u8],
-        kind: EvidenceKind,
+        own: Own,
+        earlier: usize,
     ) -> Result<Self, DeploymentError> {
         let manifest = Manifest::parse(manifest).map_err(|source| DeploymentError::Manifest { source })?;
         if !manifest.expected_missing().is_empty() {
             let names = manifest.expected_missing().to_vec();
             return Err(DeploymentError::ReferenceValueMissing { names });
         }
-        if !manifest.is_immutable() {
-            return Err(DeploymentError::Mutable);
-        }
+        let Own { policy: own_policy, kind } = own;
         if !manifest.names_platform(kind) {
             return Err(DeploymentError::Platform { kind });
         }
-        let own_policy = PolicyHash::of(own_policy);
         if manifest.policy(&own_policy).is_none_or(|entry| entry.role != Role::Coordinator) {
             return Err(DeploymentError::OwnPolicy { hash: own_policy });
         }
         let policies = check_policies(&manifest, files)?;
         check_names(&manifest)?;
-        let len = policies.values().map(Vec::len).sum::<usize>() + manifest.raw().len();
+        check_owners(&manifest)?;
+        let len = policies.values().map(Vec::len).sum::<usize>() + manifest.raw().len() + earlier;
         if len > MAX_TOTAL {
             return Err(DeploymentError::TooLong { len, max: MAX_TOTAL });
         }
-        Ok(Self { manifest, policies, own_policy })
+        Ok(Self { manifest, policies })
     }
 
     /// The manifest in force.
@@ -154,9 +167,9 @@ impl Deployment {
         self.policies.values().map(Vec::as_slice)
     }
 
-    /// Hash of the coordinator's own policy.
-    pub fn own_policy(&self) -> PolicyHash {
-        self.own_policy
+    /// Policies by their hashes.
+    pub fn policy_map(&self) -> &BTreeMap<PolicyHash, Vec<u8>> {
+        &self.policies
     }
 }
 
@@ -187,6 +200,18 @@ fn check_names(manifest: &Manifest) -> Result<(), DeploymentError> {
         }
         for name in &entry.sans {
             names::classify(name).map_err(|source| DeploymentError::Name { hash, source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Every owner can be recognised: better known now than when an update is refused.
+fn check_owners(manifest: &Manifest) -> Result<(), DeploymentError> {
+    for (index, owner) in manifest.workload_owners().iter().enumerate() {
+        // 32 bytes are a digest: no key is that short
+        if owner.len() != 32 {
+            PublicKey::parse_spki(owner)
+                .map_err(|source| DeploymentError::WorkloadOwner { index, source })?;
         }
     }
     Ok(())

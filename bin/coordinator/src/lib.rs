@@ -1,12 +1,13 @@
-//! Keeps one manifest, attests it to whoever asks, and issues mesh certificates to the workloads that it names.
+//! Keeps the manifest of a deployment and its history, attests them to whoever asks, and issues mesh certificates to the
+//! workloads that the manifest names.
 //!
-//! One immutable manifest is set at start and checked together with every policy before anything else happens. All keys
-//! are made then, and live in memory only: a restart is a new deployment, which clients notice and verify anew. Keeps no
-//! state on disk, does not update manifests, recover or talk to peers. Specification: `attestation.md` §2,
-//! `protocol.md` §8.
+//! Several coordinators of one deployment share a history in a store that none of them trusts, and a seed that is in their
+//! memories only. Specification: `attestation.md` §2, `protocol.md` §8.
 //!
-//! Decisions are in files without `async`: [`deployment`] (what is enforced), [`authority`] (certificates),
-//! [`challenge`] (nonces), [`coordinator`] (who gets what). [`api`] speaks HTTP, [`server`] listens.
+//! Decisions are in files without `async`: [`deployment`] (what can be enforced), [`state`] (which manifest is in force, who
+//! may change that, who may recover it), [`history`] (what the store must hold), [`seed`], [`keygen`] and [`shares`] (keys
+//! that last), [`authority`] (certificates), [`challenge`] (nonces). [`reader`] reads the store, [`coordinator`] acts,
+//! [`api`] speaks HTTP, [`server`] listens.
 
 pub mod api;
 pub mod authority;
@@ -14,9 +15,17 @@ pub mod challenge;
 pub mod config;
 pub mod coordinator;
 pub mod deployment;
+mod der;
 mod files;
+pub mod history;
+pub mod keygen;
 mod names;
+pub mod peers;
+pub mod reader;
+pub mod seed;
 pub mod server;
+pub mod shares;
+pub mod state;
 
 pub use config::Config;
 pub use coordinator::{Clock, Coordinator};

@@ -1,21 +1,26 @@
 //! Reads the files, makes the coordinator, listens, and drains.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context;
 use privatemode_attest::{EvidenceKind, UnixTime};
-use privatemode_manifest::VerifyOptions;
+use privatemode_manifest::{PolicyHash, VerifyOptions};
 use privatemode_service::metrics::Registry;
 use privatemode_service::{BoxFuture, Health, Limits, Process, listen, serve_health, serve_router};
+use privatemode_store::state::{MemoryState, StateStore};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::authority::Authority;
+use crate::api::user::Channel;
 use crate::config::Config;
-use crate::coordinator::{Clock, Coordinator};
-use crate::deployment::Deployment;
+use crate::coordinator::{ChangeError, Clock, Coordinator};
+use crate::deployment::{Deployment, Own};
+use crate::state::State;
+use crate::state::set::SetRequest;
 use crate::{api, files};
 
 /// Why this machine may not attest.
@@ -50,7 +55,7 @@ pub struct Listeners {
 pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         // a wrong manifest is reported before a port is taken
-        let coordinator = open(&config, Arc::new(wall_clock))?;
+        let coordinator = open(&config, Arc::new(wall_clock)).await?;
         let listeners = Listeners {
             http: listen(config.http_listen)?,
             mesh: listen(config.mesh_listen)?,
@@ -60,44 +65,63 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
     })
 }
 
-/// Makes a coordinator: checks everything, then makes the keys.
-pub fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
+/// Makes a coordinator, and sets the manifest that it was given if nothing was ever set.
+pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> {
     let kind = EvidenceKind::from(config.platform);
     let plan = config.collateral.plan(None)?;
-    let manifest = files::manifest(&config.manifest)?;
-    let policies = files::policies(&config.policies)?;
-    let own_policy = files::own_policy(&config.own_policy)?;
-    let deployment = Deployment::check(&manifest, policies, &own_policy, kind)
-        .with_context(|| format!("cannot enforce `{}`", config.manifest.display()))?;
+    let own = Own { policy: PolicyHash::of(&files::own_policy(&config.own_policy)?), kind };
     let options = VerifyOptions { simulated: config.simulated(), ..plan.options() };
+    let first = match (&config.manifest, &config.policies) {
+        (Some(manifest), Some(policies)) => Some(first(manifest, policies, own)?),
+        _ => None,
+    };
     if config.fake_snp().is_some() && kind != EvidenceKind::Snp {
         return Err(FakeOfAnother { kind }.into());
     }
-    let quoter = privatemode_mesh::quoter(kind, Some(deployment.own_policy()), config.fake_snp())?;
+    let quoter = privatemode_mesh::quoter(kind, Some(own.policy), config.fake_snp())?;
     if kind == EvidenceKind::Simulated {
         options.simulated.ok_or(SimulatedNotAllowed)?;
         tracing::warn!("SIMULATED platform: evidence proves nothing, no hardware protects anything");
     }
-    let authority = Authority::create(clock())?;
-    tracing::info!(
-        manifest = %deployment.manifest().digest(),
-        policies = deployment.policies().count(),
-        platform = %kind,
-        "the manifest is in force"
-    );
     if let Some(downgrade) = config.collateral.downgrade() {
         tracing::warn!("{downgrade}");
     }
     if let Some(danger) = plan.danger() {
         tracing::warn!("DANGER: {danger}");
     }
-    let coordinator = Coordinator::new(deployment, authority, quoter, options, clock);
+    let store: Arc<dyn StateStore> = Arc::new(MemoryState::new());
+    let coordinator = Coordinator::open(own, store, quoter, options, clock).await?;
     // there is nothing to fetch about simulated evidence, and a manifest never mixes the two
-    Ok(if kind == EvidenceKind::Simulated {
+    let coordinator = if kind == EvidenceKind::Simulated {
         coordinator
     } else {
         coordinator.with_collateral(plan.collector()?)
-    })
+    };
+    if let Some(first) = first {
+        set_first(&coordinator, first).await?;
+    }
+    Ok(coordinator)
+}
+
+/// The manifest to set, checked before a device is asked for anything.
+fn first(manifest: &Path, policies: &Path, own: Own) -> anyhow::Result<SetRequest> {
+    let (raw, policies) = (files::manifest(manifest)?, files::policies(policies)?);
+    Deployment::check(&raw, policies.clone(), own, 0)
+        .with_context(|| format!("cannot enforce `{}`", manifest.display()))?;
+    Ok(SetRequest { manifest: raw, policies, ..SetRequest::default() })
+}
+
+async fn set_first(coordinator: &Coordinator, first: SetRequest) -> anyhow::Result<()> {
+    if !matches!(&*coordinator.state(), State::NoState) {
+        tracing::info!("--manifest is not set: the store has a history already");
+        return Ok(());
+    }
+    match coordinator.set(first).await {
+        Ok(_) => Ok(()),
+        // another coordinator of the same deployment started at the same time
+        Err(ChangeError::Conflict) => Ok(()),
+        Err(refused) => Err(refused).context("cannot enforce --manifest"),
+    }
 }
 
 /// Serves a coordinator until `process.shutdown`, then drains.
@@ -107,19 +131,45 @@ pub async fn serve(coordinator: Coordinator, listeners: Listeners, process: Proc
         [("http", http.local_addr()?), ("mesh", mesh.local_addr()?), ("probe", probe.local_addr()?)];
     let (metrics, health) = (Registry::new(), Health::new());
     let coordinator = Arc::new(coordinator);
-    let user = api::user::router(Arc::clone(&coordinator), &metrics);
-    let workloads = api::mesh::router(coordinator, &metrics);
+    let user = api::user::router(Arc::clone(&coordinator), Channel::Plain, &metrics);
+    let workloads = api::mesh::router(Arc::clone(&coordinator), &metrics);
     let limits = Limits { max_connections: 1024, ..Limits::default() };
-    // with a manifest set at start it is ready when it listens, and stays so
-    health.ready();
+    show(&coordinator.state(), &health, &metrics);
     process.announce(&addresses);
     let shutdown = process.shutdown;
+    let watching = tokio::spawn(show_states(coordinator.states(), health.clone(), metrics.clone()));
     tokio::join!(
+        coordinator.tend(shutdown.clone()),
         serve_router(http, None, user, limits, shutdown.clone()),
         serve_router(mesh, None, workloads, limits, shutdown.clone()),
         serve_health(probe, health, metrics, shutdown),
     );
+    watching.abort();
     Ok(())
+}
+
+async fn show_states(mut states: watch::Receiver<Arc<State>>, health: Health, metrics: Registry) {
+    while states.changed().await.is_ok() {
+        let state = Arc::clone(&states.borrow_and_update());
+        show(&state, &health, &metrics);
+    }
+}
+
+/// Ready only with a manifest in force; alive also without: a restart would not make a stale coordinator any better.
+fn show(state: &State, health: &Health, metrics: &Registry) {
+    let generation = match state.in_force() {
+        Ok(in_force) => {
+            health.ready();
+            in_force.generation()
+        }
+        Err(reason) => {
+            health.not_ready(reason.to_string());
+            0
+        }
+    };
+    let help = "Manifests that were in force, the one that is now included; 0 while there is none.";
+    let gauge = metrics.gauge("privatemode_coordinator_manifest_generation", help, &[]);
+    gauge.set(i64::try_from(generation).unwrap_or(i64::MAX));
 }
 
 fn wall_clock() -> UnixTime {

@@ -46,14 +46,14 @@ impl Stand {
         let folder = tempfile::tempdir().unwrap();
         let config = write_files(folder.path());
         let clock = Arc::new(AtomicU64::new(start));
-        let coordinator = open(&config, read(&clock)).unwrap();
+        let coordinator = open(&config, read(&clock)).await.unwrap();
         let any = || listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let listeners = Listeners { http: any(), mesh: any(), probe: any() };
         let shutdown = Shutdown::new();
         let (process, announced) = Process::embedded("coordinator", shutdown.clone());
         let running = tokio::spawn(serve(coordinator, listeners, process));
         let addresses = announced.await.unwrap().addresses;
-        let manifest = Manifest::parse(&std::fs::read(&config.manifest).unwrap()).unwrap();
+        let manifest = Manifest::parse(&std::fs::read(folder.path().join("manifest.json")).unwrap()).unwrap();
         Self { folder, manifest, clock, addresses, shutdown, running }
     }
 
@@ -132,8 +132,8 @@ fn write_files(folder: &Path) -> Config {
     std::fs::write(path("policies/coordinator"), COORDINATOR).unwrap();
     std::fs::write(path("policies/secrets"), SECRETS).unwrap();
     Config {
-        manifest: path("manifest.json"),
-        policies: path("policies"),
+        manifest: Some(path("manifest.json")),
+        policies: Some(path("policies")),
         own_policy: path("policies/coordinator"),
         platform: PlatformName::Simulated,
         danger_simulated: true,
@@ -271,7 +271,7 @@ async fn probes_and_metrics() {
     stand.verified().await;
     let nonce = stand.challenge().await;
     assert_eq!(stand.join(&application(&nonce, SECRETS)).await.0, 200);
-    assert_eq!(stand.join(&application(&nonce, SECRETS)).await.0, 403);
+    assert_eq!(stand.join(&application(&[1; 32], SECRETS)).await.0, 403);
     for path in ["/startup", "/readiness", "/liveness"] {
         assert_eq!(send(stand.address("probe"), "GET", path, "", b"").await.0, 200, "{path}");
     }
@@ -279,7 +279,7 @@ async fn probes_and_metrics() {
     for line in [
         "privatemode_coordinator_attest_total{outcome=\"attested\"} 1",
         "privatemode_coordinator_join_total{outcome=\"joined\"} 1",
-        "privatemode_coordinator_join_total{outcome=\"nonce_used\"} 1",
+        "privatemode_coordinator_join_total{outcome=\"nonce_unknown\"} 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
     }
@@ -367,22 +367,22 @@ async fn unknown_paths_and_methods() {
 
 // --- joining: every refusal ---
 
+/// Whoever shows captured evidence again gets a certificate for a key that it does not have.
 #[tokio::test]
-async fn join_with_a_nonce_that_was_used() {
+async fn evidence_that_is_shown_again_is_good_for_the_same_key_only() {
     let stand = Stand::start(START).await;
     let nonce = stand.challenge().await;
     let application = application(&nonce, SECRETS);
-    assert_eq!(stand.join(&application).await.0, 200);
-    assert_eq!(stand.refused(&application).await, refusal(403, "nonce_used"));
-    stand.stop().await;
-}
-
-#[tokio::test]
-async fn a_nonce_is_used_up_by_a_refusal_too() {
-    let stand = Stand::start(START).await;
-    let nonce = stand.challenge().await;
-    assert_eq!(stand.refused(&application(&nonce, b"foreign")).await, refusal(403, "host_data_not_allowed"));
-    assert_eq!(stand.refused(&application(&nonce, SECRETS)).await, refusal(403, "nonce_used"));
+    let deployment = stand.verified().await;
+    let (_, first) = stand.join(&application).await;
+    let (_, again) = stand.join(&application).await;
+    let leaf = |answer: &Value| leaf_der(answer["CertChain"].as_str().unwrap());
+    let key = |der| deployment.mesh_ca().verify_leaf(der, stand.now()).unwrap().public_key().clone();
+    assert_ne!(leaf(&first), leaf(&again));
+    assert_eq!(key(&leaf(&first)), key(&leaf(&again)));
+    let mut other = application.clone();
+    other["PublicKey"] = json!(STANDARD.encode(spki()));
+    assert_eq!(stand.refused(&other).await, refusal(403, "report_data_mismatch"));
     stand.stop().await;
 }
 
@@ -485,23 +485,23 @@ async fn mesh_requests_are_capped_and_typed() {
 
 // --- starting ---
 
-fn refuses_to_start(change: impl FnOnce(&mut Config, &Path)) -> String {
+async fn refuses_to_start(change: impl FnOnce(&mut Config, &Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let mut config = write_files(folder.path());
     change(&mut config, folder.path());
-    let Err(error) = open(&config, Arc::new(|| UnixTime(START))) else { panic!("it started") };
+    let Err(error) = open(&config, Arc::new(|| UnixTime(START))).await else { panic!("it started") };
     format!("{error:#}")
 }
 
 #[tokio::test]
 async fn nothing_starts_without_the_switch_for_simulated_evidence() {
-    let text = refuses_to_start(|config, _| config.danger_simulated = false);
+    let text = refuses_to_start(|config, _| config.danger_simulated = false).await;
     assert!(text.contains("SIMULATED") && text.contains("--danger-simulated"), "{text}");
 }
 
 #[tokio::test]
 async fn nothing_starts_with_fake_reports_of_another_platform() {
-    let text = refuses_to_start(|config, folder| config.danger_fake_snp = Some(folder.to_owned()));
+    let text = refuses_to_start(|config, folder| config.danger_fake_snp = Some(folder.to_owned())).await;
     assert_eq!(
         text,
         "--danger-fake-snp and --platform simulated contradict each other: fake reports are of --platform snp"
@@ -510,12 +510,13 @@ async fn nothing_starts_with_fake_reports_of_another_platform() {
 
 #[tokio::test]
 async fn nothing_starts_with_a_wrong_deployment() {
-    let text = refuses_to_start(|_, folder| std::fs::write(folder.join("policies/more"), "more").unwrap());
+    let text =
+        refuses_to_start(|_, folder| std::fs::write(folder.join("policies/more"), "more").unwrap()).await;
     assert!(text.contains("policies/more` (SHA-256 ") && text.contains("is not in the manifest"), "{text}");
-    let text = refuses_to_start(|config, folder| config.own_policy = folder.join("policies/secrets"));
+    let text = refuses_to_start(|config, folder| config.own_policy = folder.join("policies/secrets")).await;
     assert!(text.contains("does not have the role `coordinator`"), "{text}");
-    let text = refuses_to_start(|config, _| config.manifest = PathBuf::from("/nowhere"));
+    let text = refuses_to_start(|config, _| config.manifest = Some(PathBuf::from("/nowhere"))).await;
     assert!(text.contains("cannot read the manifest `/nowhere`"), "{text}");
-    let text = refuses_to_start(|config, _| config.platform = PlatformName::Tdx);
+    let text = refuses_to_start(|config, _| config.platform = PlatformName::Tdx).await;
     assert!(text.contains("no reference values for Intel TDX"), "{text}");
 }

@@ -5,13 +5,16 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use privatemode_attest::UnknownEvidenceKind;
 use privatemode_manifest::AppraiseError;
-use privatemode_mesh::QuoteError;
 use privatemode_service::{BodyError, Chain};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::challenge::NonceError;
-use crate::coordinator::{ChallengeError, JoinError};
+use crate::coordinator::{AttestError, ChallengeError, ChangeError, JoinError};
+use crate::shares::ShareError;
+use crate::state::NotInForce;
+use crate::state::recover::RecoverError;
+use crate::state::set::SetError;
 
 /// Why a request is refused.
 #[derive(Debug, Error)]
@@ -63,12 +66,40 @@ pub enum Fault {
     /// Not allowed to join.
     #[error(transparent)]
     Join(#[from] JoinError),
-    /// The platform gave no evidence.
-    #[error("the platform gave no evidence")]
-    Quote {
-        /// Why.
-        source: QuoteError,
+    /// No attestation document.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
+    /// There is nothing to serve.
+    #[error(transparent)]
+    NotInForce(#[from] NotInForce),
+    /// A transition's hash that is none.
+    #[error("`{member}` is not the hash of a transition, 64 hexadecimal digits")]
+    Transition {
+        /// Its name.
+        member: &'static str,
     },
+    /// Not what belongs there. What it is instead is not said: it may be a seed.
+    #[error("the request to recover is not the JSON object that belongs here")]
+    RecoverMessage,
+    /// One owner is enough.
+    #[error("there are {count} signatures; send one, of one workload owner")]
+    Signatures {
+        /// How many came.
+        count: usize,
+    },
+    /// Not set, not recovered.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// A seed must not travel where others can read along.
+    #[error(
+        "recovery sends the seed, and so goes over attested TLS only: use the coordinator's user port, as `privatemode manifest recover` does"
+    )]
+    NotConfidential,
+    /// Nobody has the shares.
+    #[error(
+        "there are no seed shares: the manifest names no share owners, or a stale coordinator cannot find them"
+    )]
+    NoShares,
     /// A task ended early.
     #[error("internal error")]
     Internal,
@@ -97,25 +128,91 @@ impl Fault {
             Self::Base64 { .. } => (StatusCode::BAD_REQUEST, "invalid_base64"),
             Self::NonceLength { .. } => (StatusCode::BAD_REQUEST, "nonce_length"),
             Self::EvidenceKind { .. } => (StatusCode::BAD_REQUEST, "evidence_type"),
-            Self::Challenge(ChallengeError::Full(_)) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "too_many_challenges")
-            }
+            Self::Transition { .. } => (StatusCode::BAD_REQUEST, "invalid_transition"),
+            Self::RecoverMessage => (StatusCode::BAD_REQUEST, "invalid_json"),
+            Self::Signatures { .. } => (StatusCode::BAD_REQUEST, "too_many_signatures"),
+            Self::NotConfidential => (StatusCode::FORBIDDEN, "not_confidential"),
+            Self::NoShares => (StatusCode::NOT_FOUND, "no_seed_shares"),
+            Self::NotInForce(reason)
+            | Self::Attest(AttestError::NotInForce(reason))
+            | Self::Challenge(ChallengeError::NotInForce(reason)) => not_in_force(*reason),
             Self::Join(refusal) => join(refusal),
+            Self::Change(refusal) => change(refusal),
             Self::Challenge(ChallengeError::Random { .. }) | Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }
-            Self::Quote { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "no_evidence"),
+            Self::Attest(AttestError::Quote { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "no_evidence"),
         }
+    }
+}
+
+fn not_in_force(reason: NotInForce) -> (StatusCode, &'static str) {
+    let code = match reason {
+        NotInForce::NoManifest => "no_manifest",
+        NotInForce::NeedsRecovery { .. } => "needs_recovery",
+    };
+    (StatusCode::PRECONDITION_FAILED, code)
+}
+
+fn change(refusal: &ChangeError) -> (StatusCode, &'static str) {
+    match refusal {
+        ChangeError::Set(refusal) => set(refusal),
+        ChangeError::Recover(refusal) => recover(refusal),
+        ChangeError::Conflict => (StatusCode::CONFLICT, "manifest_conflict"),
+        ChangeError::Store { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+        ChangeError::Uncertain { .. } => (StatusCode::SERVICE_UNAVAILABLE, "commit_uncertain"),
+        ChangeError::Read { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_unusable"),
+        ChangeError::Random { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+fn set(refusal: &SetError) -> (StatusCode, &'static str) {
+    match refusal {
+        SetError::NotInForce(reason) => not_in_force(*reason),
+        SetError::NothingToUpdate => (StatusCode::PRECONDITION_FAILED, "no_manifest"),
+        SetError::NotLatest { .. } => (StatusCode::CONFLICT, "manifest_conflict"),
+        SetError::Immutable
+        | SetError::SignatureMissing
+        | SetError::OwnerKeyMissing
+        | SetError::NotAnOwner
+        | SetError::ShareOwnersChanged => (StatusCode::FORBIDDEN, "permission_denied"),
+        SetError::OwnerKey { .. } | SetError::Signature { .. } => {
+            (StatusCode::FORBIDDEN, "invalid_signature")
+        }
+        SetError::Deployment(_) | SetError::Share(ShareError::Key { .. }) => {
+            (StatusCode::BAD_REQUEST, "invalid_manifest")
+        }
+        SetError::HistoryFull => (StatusCode::CONFLICT, "history_full"),
+        SetError::Share(ShareError::Encrypt { .. }) | SetError::Seed(_) | SetError::Authority(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+        }
+    }
+}
+
+fn recover(refusal: &RecoverError) -> (StatusCode, &'static str) {
+    match refusal {
+        RecoverError::NothingToRecover => (StatusCode::PRECONDITION_FAILED, "no_manifest"),
+        RecoverError::AlreadyRecovered => (StatusCode::CONFLICT, "already_recovered"),
+        RecoverError::RolledBack { .. } => (StatusCode::CONFLICT, "rolled_back"),
+        RecoverError::NotAnOwner => (StatusCode::FORBIDDEN, "permission_denied"),
+        RecoverError::Signature => (StatusCode::FORBIDDEN, "invalid_signature"),
+        RecoverError::Seed(_) => (StatusCode::BAD_REQUEST, "invalid_seed"),
+        RecoverError::WrongSeed { .. } => (StatusCode::FORBIDDEN, "wrong_seed"),
+        RecoverError::Deployment(_) => (StatusCode::CONFLICT, "cannot_enforce"),
+        RecoverError::History(_) | RecoverError::Manifest { .. } | RecoverError::PeerManifest => {
+            (StatusCode::SERVICE_UNAVAILABLE, "store_unusable")
+        }
+        RecoverError::Authority(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }
 
 fn join(refusal: &JoinError) -> (StatusCode, &'static str) {
     let code = match refusal {
+        JoinError::NotInForce(reason) => return not_in_force(*reason),
         JoinError::PublicKey { .. } => return (StatusCode::BAD_REQUEST, "public_key"),
         JoinError::Issue { .. } => return (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         JoinError::Collateral { .. } => return (StatusCode::SERVICE_UNAVAILABLE, "collateral_unavailable"),
         JoinError::Nonce(NonceError::Unknown) => "nonce_unknown",
-        JoinError::Nonce(NonceError::Used) => "nonce_used",
         JoinError::Nonce(NonceError::Expired) => "nonce_expired",
         JoinError::Appraise(refusal) => match refusal {
             AppraiseError::PlatformNotInManifest { .. } => "platform_not_in_manifest",
@@ -145,7 +242,7 @@ impl IntoResponse for Fault {
         } else {
             tracing::debug!(code, error = text, "request refused");
         }
-        // what is our own fault is for our log only
+        // what is our own fault is for our log only, but an operator must learn why nothing was changed
         let error = if status == StatusCode::INTERNAL_SERVER_ERROR { "internal error" } else { &text };
         let answer = Answer { version: privatemode_service::version(), error, code };
         let json = serde_json::to_vec(&answer).expect("strings always serialise");

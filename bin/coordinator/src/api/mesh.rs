@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Request;
 use privatemode_attest::EvidenceKind;
 use privatemode_mesh::messages::{CHALLENGE_PATH, Challenge, JOIN_PATH, JoinReply, JoinRequest};
-use privatemode_service::metrics::{Gauge, Registry};
+use privatemode_service::metrics::Registry;
 use serde::Deserialize;
 
 use super::{Fault, request};
@@ -25,7 +25,6 @@ pub const MAX_JOIN: usize = 256 * 1024;
 struct MeshApi {
     coordinator: Arc<Coordinator>,
     metrics: Registry,
-    open_challenges: Gauge,
 }
 
 /// An empty object.
@@ -34,9 +33,7 @@ struct ChallengeRequest {}
 
 /// The routes.
 pub fn router(coordinator: Arc<Coordinator>, metrics: &Registry) -> Router {
-    let help = "Nonces that wait for their answer, or are remembered as used.";
-    let open_challenges = metrics.gauge("privatemode_coordinator_challenges", help, &[]);
-    let api = MeshApi { coordinator, metrics: metrics.clone(), open_challenges };
+    let api = MeshApi { coordinator, metrics: metrics.clone() };
     Router::new()
         .route(CHALLENGE_PATH, post(challenge))
         .route(JOIN_PATH, post(join))
@@ -47,9 +44,8 @@ pub fn router(coordinator: Arc<Coordinator>, metrics: &Registry) -> Router {
 
 async fn challenge(State(api): State<MeshApi>, request: Request<Body>) -> Result<Json<Challenge>, Fault> {
     let ChallengeRequest {} = request::json(request, MAX_CHALLENGE).await?;
-    let nonce = api.coordinator.challenge();
-    api.open_challenges.set(i64::try_from(api.coordinator.open_challenges()).unwrap_or(i64::MAX));
-    Ok(Json(Challenge { nonce: STANDARD.encode(nonce?) }))
+    let nonce = api.coordinator.challenge()?;
+    Ok(Json(Challenge { nonce: STANDARD.encode(nonce) }))
 }
 
 async fn join(State(api): State<MeshApi>, request: Request<Body>) -> Result<Json<JoinReply>, Fault> {

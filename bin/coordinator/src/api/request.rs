@@ -1,27 +1,59 @@
 //! Reads requests: type, size, JSON, base64 — in this order, so that nothing is parsed before it is capped.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, Request, header};
 use privatemode_service::body::read_limited;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroize as _;
 
 use super::Fault;
 
 /// Reads a JSON request of at most `max` bytes.
-pub(super) async fn json<T: DeserializeOwned>(request: Request<Body>, max: usize) -> Result<T, Fault> {
+pub(crate) async fn json<T: DeserializeOwned>(request: Request<Body>, max: usize) -> Result<T, Fault> {
     check_content_type(request.headers())?;
     let body = read_limited(request.into_body(), max).await.map_err(|source| Fault::Body { source })?;
     serde_json::from_slice(&body).map_err(|source| Fault::Json { source })
 }
 
+/// Reads a JSON request of at most `max` bytes, and leaves it to the caller to parse it: it holds a secret.
+pub(crate) async fn body(request: Request<Body>, max: usize) -> Result<Bytes, Fault> {
+    check_content_type(request.headers())?;
+    read_limited(request.into_body(), max).await.map_err(|source| Fault::Body { source })
+}
+
+/// Wipes a body, as far as nobody else holds it.
+pub(crate) fn wipe(body: Bytes) {
+    if let Ok(mut body) = body.try_into_mut() {
+        body.as_mut().zeroize();
+    }
+}
+
+/// Decodes the hash of a transition.
+pub(crate) fn transition(member: &'static str, text: &str) -> Result<[u8; 32], Fault> {
+    let wrong = || Fault::Transition { member };
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
+        // a sign would pass for a digit
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(wrong());
+        }
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(hash)
+}
+
 /// Decodes a nonce of exactly 32 bytes.
-pub(super) fn nonce(text: &str) -> Result<[u8; 32], Fault> {
+pub(crate) fn nonce(text: &str) -> Result<[u8; 32], Fault> {
     let bytes = base64("Nonce", text)?;
     <[u8; 32]>::try_from(bytes).map_err(|bytes| Fault::NonceLength { len: bytes.len() })
 }
 
-pub(super) fn base64(member: &'static str, text: &str) -> Result<Vec<u8>, Fault> {
+pub(crate) fn base64(member: &'static str, text: &str) -> Result<Vec<u8>, Fault> {
     STANDARD.decode(text).map_err(|source| Fault::Base64 { member, source })
 }
 
@@ -59,6 +91,16 @@ mod tests {
             [&[][..], &["text/plain"], &["application/jsonx"], &["application/json", "application/json"]]
         {
             assert!(!check(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn transitions_have_64_digits() {
+        assert_eq!(transition("x", &"aF".repeat(32)).unwrap(), [0xaf; 32]);
+        for wrong in
+            ["", "aa", &"a".repeat(63), &"a".repeat(65), &"g".repeat(64), &"+1".repeat(32), &"é".repeat(32)]
+        {
+            assert!(matches!(transition("x", wrong), Err(Fault::Transition { member: "x" })), "{wrong}");
         }
     }
 

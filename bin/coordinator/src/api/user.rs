@@ -1,4 +1,10 @@
-//! For clients and the gateway: `POST /attest`, `GET /manifests` (`protocol.md` §8).
+//! For clients and operators: `POST /attest`, `POST /manifest`, `GET /manifests`, `GET /seed-shares`, `POST /recover`
+//! (`protocol.md` §8, `attestation.md` §2).
+//!
+//! Served twice: over plain HTTP, where the attestation vouches for what it says, and over attested TLS. Only there a seed
+//! may come: [`Channel`].
+
+mod change;
 
 use std::sync::Arc;
 
@@ -15,12 +21,23 @@ use serde::{Deserialize, Serialize};
 use super::{Fault, request};
 use crate::coordinator::Coordinator;
 
-/// Longest request.
+/// Longest request to attest.
 pub const MAX_REQUEST: usize = 1024;
+
+/// What the requests come over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Whoever relays can read along.
+    Plain,
+    /// Ends in this process, which has proved itself.
+    Attested,
+}
 
 #[derive(Clone)]
 struct UserApi {
     coordinator: Arc<Coordinator>,
+    channel: Channel,
+    metrics: Registry,
     attested: Counter,
     refused: Counter,
 }
@@ -37,18 +54,23 @@ struct Manifests {
     version: &'static str,
     manifests: Vec<String>,
     policies: Vec<String>,
+    latest_transition: String,
 }
 
 /// The routes.
-pub fn router(coordinator: Arc<Coordinator>, metrics: &Registry) -> Router {
+pub fn router(coordinator: Arc<Coordinator>, channel: Channel, metrics: &Registry) -> Router {
     let count = |outcome| {
         let help = "Requests for attestation.";
         metrics.counter("privatemode_coordinator_attest_total", help, &[("outcome", outcome)])
     };
-    let api = UserApi { coordinator, attested: count("attested"), refused: count("refused") };
+    let (attested, refused) = (count("attested"), count("refused"));
+    let api = UserApi { coordinator, channel, metrics: metrics.clone(), attested, refused };
     Router::new()
         .route("/attest", post(attest))
         .route("/manifests", get(manifests))
+        .route("/manifest", post(change::set))
+        .route("/seed-shares", get(change::seed_shares))
+        .route("/recover", post(change::recover))
         .method_not_allowed_fallback(async || Fault::MethodNotAllowed)
         .fallback(async || Fault::NotFound)
         .with_state(api)
@@ -70,16 +92,20 @@ async fn document(coordinator: &Arc<Coordinator>, request: Request<Body>) -> Res
     let coordinator = Arc::clone(coordinator);
     // a quote may take the platform a while
     let quoted = tokio::task::spawn_blocking(move || coordinator.attest(&nonce)).await;
-    let document = quoted.map_err(|_| Fault::Internal)?.map_err(|source| Fault::Quote { source })?;
-    Ok(document.to_json())
+    Ok(quoted.map_err(|_| Fault::Internal)??.to_json())
 }
 
-/// What is in force, for people and tools. It proves nothing, and so names no CA: that comes with evidence only.
-async fn manifests(State(api): State<UserApi>) -> Json<Manifests> {
-    let deployment = api.coordinator.deployment();
-    Json(Manifests {
+/// What was and is in force, for people and tools. It proves nothing, and so names no CA: that comes with evidence only.
+async fn manifests(State(api): State<UserApi>) -> Result<Json<Manifests>, Fault> {
+    let in_force = api.coordinator.in_force()?;
+    Ok(Json(Manifests {
         version: privatemode_service::version(),
-        manifests: vec![STANDARD.encode(deployment.manifest().raw())],
-        policies: deployment.policies().map(|policy| STANDARD.encode(policy)).collect(),
-    })
+        manifests: in_force.manifests().map(|manifest| STANDARD.encode(manifest)).collect(),
+        policies: in_force.all_policies().map(|policy| STANDARD.encode(policy)).collect(),
+        latest_transition: hex(&in_force.latest().hash),
+    }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -16,6 +16,10 @@ fn key() -> PublicKey {
     PublicKey::parse_spki(&pair.subject_public_key_info()).unwrap()
 }
 
+fn root() -> SecretKey {
+    crate::keygen::p384_key(&[7; 64]).unwrap()
+}
+
 /// The certificates in a PEM chain, as DER.
 fn ders(chain: &str) -> Vec<Vec<u8>> {
     use rustls_pki_types::pem::PemObject as _;
@@ -26,7 +30,7 @@ fn ders(chain: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn a_leaf_has_the_names_of_the_manifest_and_the_key_of_the_workload() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     let sans = ["secret-service", "127.0.0.1", "spiffe://mesh/secret", "*.example.org"];
     let key = key();
     let chain = authority.issue(&entry(&sans, Some("the-id")), &key, NOW).unwrap();
@@ -48,7 +52,7 @@ fn a_leaf_has_the_names_of_the_manifest_and_the_key_of_the_workload() {
 
 #[test]
 fn the_common_name_is_the_first_san_and_the_issuer_is_the_intermediate() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     let chain = authority.issue(&entry(&["gateway", "other"], None), &key(), NOW).unwrap();
     let ders = ders(&chain);
     assert_eq!(ders.len(), 2);
@@ -69,7 +73,7 @@ fn x509_parser(der: &[u8]) -> (String, String) {
 
 #[test]
 fn the_chain_leads_to_the_root_as_well() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     let chain = authority.issue(&entry(&["gateway"], None), &key(), NOW).unwrap();
     let ders = ders(&chain);
     let root = MeshCa::parse_pem(authority.root_pem()).unwrap();
@@ -86,7 +90,7 @@ fn the_chain_leads_to_the_root_as_well() {
 
 #[test]
 fn every_certificate_has_its_own_number() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     let (entry, key) = (entry(&["gateway"], None), key());
     let first = ders(&authority.issue(&entry, &key, NOW).unwrap());
     let second = ders(&authority.issue(&entry, &key, NOW).unwrap());
@@ -96,15 +100,52 @@ fn every_certificate_has_its_own_number() {
 
 #[test]
 fn another_deployment_has_other_keys() {
-    let (one, other) = (Authority::create(NOW).unwrap(), Authority::create(NOW).unwrap());
+    let (one, other) = (Authority::create(&root(), NOW).unwrap(), Authority::create(&root(), NOW).unwrap());
     let chain = one.issue(&entry(&["gateway"], None), &key(), NOW).unwrap();
     let refused = other.mesh_ca().verify_leaf(&ders(&chain)[0], NOW).unwrap_err();
     assert!(matches!(refused, LeafError::Signature { .. }));
 }
 
 #[test]
+fn a_peer_shows_the_same_certificates_and_issues_under_them() {
+    let one = Authority::create(&root(), NOW).unwrap();
+    let later = NOW.saturating_add(100);
+    let peer = || (one.mesh_key().clone(), one.certificates().clone());
+    let (mesh, certificates) = peer();
+    let other = Authority::of_peer(&root(), mesh, certificates, later).unwrap();
+    assert_eq!(other.certificates(), one.certificates());
+    let chain = other.issue(&entry(&["gateway"], None), &key(), later).unwrap();
+    one.mesh_ca().verify_leaf(&ders(&chain)[0], later).unwrap();
+    // a peer that sends the key alone
+    let regenerated = Authority::with_key(&root(), one.mesh_key().clone(), later).unwrap();
+    assert_ne!(regenerated.certificates(), one.certificates());
+    let chain = regenerated.issue(&entry(&["gateway"], None), &key(), later).unwrap();
+    one.mesh_ca().verify_leaf(&ders(&chain)[0], later).unwrap();
+}
+
+#[test]
+fn a_peer_whose_certificates_are_of_other_keys_is_refused() {
+    let (one, other) = (Authority::create(&root(), NOW).unwrap(), Authority::create(&root(), NOW).unwrap());
+    let foreign_root = Authority::create(&crate::keygen::p384_key(&[8; 64]).unwrap(), NOW).unwrap();
+    let of_peer = |certificates| Authority::of_peer(&root(), one.mesh_key().clone(), certificates, NOW);
+    let refused = of_peer(other.certificates().clone()).err();
+    assert!(matches!(refused, Some(AuthorityError::ForeignCertificate)), "{refused:?}");
+    let root = foreign_root.certificates().root.clone();
+    let refused = of_peer(Certificates { root, ..one.certificates().clone() }).err();
+    assert!(matches!(refused, Some(AuthorityError::ForeignCertificate)), "{refused:?}");
+    let broken = Certificates { mesh: "nothing".into(), ..one.certificates().clone() };
+    assert!(matches!(of_peer(broken).err(), Some(AuthorityError::SelfCheck { .. })));
+    let late = NOW.saturating_add(CA_LIFETIME).saturating_add(1);
+    let refused = Authority::of_peer(&self::root(), one.mesh_key().clone(), one.certificates().clone(), late);
+    assert!(matches!(
+        refused.err(),
+        Some(AuthorityError::PeerValidity { source: LeafError::CaExpired { .. } })
+    ));
+}
+
+#[test]
 fn a_workload_without_a_name_gets_nothing() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     assert!(matches!(authority.issue(&entry(&[], None), &key(), NOW), Err(IssueError::NoName)));
     let refused = authority.issue(&entry(&["a b"], None), &key(), NOW).unwrap_err();
     assert!(matches!(refused, IssueError::Name { source } if source.name == "a b"));
@@ -112,7 +153,7 @@ fn a_workload_without_a_name_gets_nothing() {
 
 #[test]
 fn what_peers_would_refuse_is_not_issued() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     let late = NOW.saturating_add(CA_LIFETIME).saturating_add(1);
     let refused = authority.issue(&entry(&["gateway"], None), &key(), late).unwrap_err();
     assert!(matches!(refused, IssueError::SelfCheck { source: LeafError::CaExpired { .. } }));
@@ -120,7 +161,7 @@ fn what_peers_would_refuse_is_not_issued() {
 
 #[test]
 fn long_secret_ids_are_encoded_correctly() {
-    let authority = Authority::create(NOW).unwrap();
+    let authority = Authority::create(&root(), NOW).unwrap();
     for length in [1, 127, 128, 255, 256, 1000] {
         let id = "i".repeat(length);
         let chain = authority.issue(&entry(&["gateway"], Some(&id)), &key(), NOW).unwrap();

@@ -21,8 +21,12 @@ fn files() -> Vec<PolicyFile> {
     vec![file("gateway", GATEWAY), file("coordinator", COORDINATOR)]
 }
 
+fn own(policy: &[u8]) -> Own {
+    Own { policy: PolicyHash::of(policy), kind: EvidenceKind::Simulated }
+}
+
 fn check(manifest: &[u8], files: Vec<PolicyFile>) -> Result<Deployment, DeploymentError> {
-    Deployment::check(manifest, files, COORDINATOR, EvidenceKind::Simulated)
+    Deployment::check(manifest, files, own(COORDINATOR), 0)
 }
 
 /// The manifest with some text replaced.
@@ -37,7 +41,6 @@ fn a_deployment_that_fits() {
     let raw = simulated(&entries());
     let deployment = check(&raw, files()).unwrap();
     assert_eq!(deployment.manifest().raw(), raw);
-    assert_eq!(deployment.own_policy(), PolicyHash::of(COORDINATOR));
     assert_eq!(deployment.policies().count(), 2);
     // the same policy in two files is one policy
     let mut twice = files();
@@ -63,15 +66,23 @@ fn a_manifest_with_gaps() {
 }
 
 #[test]
-fn a_manifest_that_could_be_updated() {
+fn an_owner_that_is_no_key() {
     let raw = replaced("\"Protocols\"", "\"WorkloadOwnerPubKeys\": [\"01\"], \"Protocols\"");
-    assert!(matches!(check(&raw, files()), Err(DeploymentError::Mutable)));
+    assert!(matches!(
+        check(&raw, files()),
+        Err(DeploymentError::WorkloadOwner { index: 0, source: PublicKeyError::Malformed })
+    ));
+    let digest = "ab".repeat(32);
+    let raw =
+        replaced("\"Protocols\"", &format!("\"WorkloadOwnerKeyDigests\": [\"{digest}\"], \"Protocols\""));
+    check(&raw, files()).unwrap();
 }
 
 #[test]
 fn another_platform() {
     let raw = simulated(&entries());
-    let refused = Deployment::check(&raw, files(), COORDINATOR, EvidenceKind::Snp).unwrap_err();
+    let snp = Own { kind: EvidenceKind::Snp, ..own(COORDINATOR) };
+    let refused = Deployment::check(&raw, files(), snp, 0).unwrap_err();
     assert!(matches!(refused, DeploymentError::Platform { kind: EvidenceKind::Snp }));
 }
 
@@ -101,9 +112,9 @@ fn a_policy_that_is_missing() {
 #[test]
 fn an_own_policy_without_the_role() {
     let raw = simulated(&entries());
-    for own in [GATEWAY, b"unknown"] {
-        let refused = Deployment::check(&raw, files(), own, EvidenceKind::Simulated).unwrap_err();
-        assert!(matches!(refused, DeploymentError::OwnPolicy { hash } if hash == PolicyHash::of(own)));
+    for policy in [GATEWAY, b"unknown"] {
+        let refused = Deployment::check(&raw, files(), own(policy), 0).unwrap_err();
+        assert!(matches!(refused, DeploymentError::OwnPolicy { hash } if hash == PolicyHash::of(policy)));
     }
 }
 
@@ -132,6 +143,10 @@ fn too_long_for_a_document() {
     let long = vec![b'x'; MAX_TOTAL];
     let raw = simulated(&[coordinator, Entry { policy: &long, ..gateway }]);
     let refused = check(&raw, vec![file("coordinator", COORDINATOR), file("long", &long)]).unwrap_err();
+    assert!(matches!(refused, DeploymentError::TooLong { max: MAX_TOTAL, .. }));
+    // all manifests of a history go into the document
+    let refused =
+        Deployment::check(&simulated(&entries()), files(), own(COORDINATOR), MAX_TOTAL).unwrap_err();
     assert!(matches!(refused, DeploymentError::TooLong { max: MAX_TOTAL, .. }));
 }
 
