@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod crash;
+mod http;
 mod interleave;
 mod recovery;
 mod stand;
