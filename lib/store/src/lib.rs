@@ -3,11 +3,12 @@
 //! [`SecretStore`] is what the secret service needs from a store: put a new secret under an ID that is not taken, and
 //! get it back until it expires. [`Embedded`] keeps the secrets in this process. Knows nothing of how a secret was
 //! agreed on or of who may read it; specification: `protocol.md` §4. [`claims`] lets each request run once; §9. [`state`]
-//! keeps the coordinators' history, which is public.
+//! keeps the coordinators' history, which is public. [`etcd`] is the client for what is kept there.
 
 pub mod claims;
 mod clock;
 mod embedded;
+pub mod etcd;
 pub mod state;
 
 use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};

@@ -1,0 +1,6 @@
+//! Against a real etcd. Without one these tests say so and pass.
+
+mod auth;
+mod client;
+mod common;
+mod failover;
