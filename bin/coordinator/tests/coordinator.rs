@@ -219,8 +219,8 @@ async fn the_librarys_own_workload_joins() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let stand = Stand::start(now).await;
     let args = privatemode_mesh::MeshArgs {
-        coordinator_mesh: format!("http://{}", stand.addresses["mesh"]),
-        coordinator: format!("http://{}", stand.addresses["http"]),
+        coordinator_mesh: vec![format!("http://{}", stand.addresses["mesh"])],
+        coordinator: vec![format!("http://{}", stand.addresses["http"])],
         expected_manifest: Some(stand.folder.path().join("manifest.json")),
         platform: Some(PlatformName::Simulated),
         workload_policy: Some(stand.folder.path().join("policies/secrets")),

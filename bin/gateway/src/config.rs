@@ -27,9 +27,9 @@ pub struct Config {
     /// An inference proxy; repeat the flag for several.
     #[arg(long = "worker", value_name = "URL", default_value = "https://127.0.0.1:8085")]
     pub worker: Vec<Uri>,
-    /// The secret service.
-    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000")]
-    pub secret_service: Uri,
+    /// A secret service; repeat the flag for several that share a store.
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000", value_delimiter = ',')]
+    pub secret_service: Vec<Uri>,
     /// How many key exchanges an API key may begin in a minute; a proxy needs one in 45 minutes.
     #[arg(long, value_name = "COUNT", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub exchanges_per_minute: u32,
@@ -59,7 +59,10 @@ impl Config {
         if self.worker.is_empty() {
             faults.add("--worker is missing: there has to be at least one");
         }
-        let secret_service = [("--secret-service", &self.secret_service)];
+        if self.secret_service.is_empty() {
+            faults.add("--secret-service is missing: there has to be at least one");
+        }
+        let secret_service = self.secret_service.iter().map(|url| ("--secret-service", url));
         for (flag, url) in self.worker.iter().map(|url| ("--worker", url)).chain(secret_service) {
             if !Origin::is_mesh_url(url) {
                 faults.add(format!("{flag}: `{url}` is not of the form https://HOST:PORT"));

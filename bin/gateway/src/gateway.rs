@@ -32,7 +32,7 @@ use crate::keyring::Keyring;
 use crate::ledger::Ledger;
 use crate::manifest::ServedManifest;
 use crate::metrics::Metrics;
-use crate::origin::Origin;
+use crate::replicas::Replicas;
 use crate::running::Running;
 use crate::workers::Workers;
 use crate::{catalogue, forward, relay, running};
@@ -45,8 +45,8 @@ pub(crate) struct Parts {
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) workers: Arc<Workers>,
-    pub(crate) coordinator: Origin,
-    pub(crate) secret_service: Origin,
+    pub(crate) coordinator: Replicas,
+    pub(crate) secret_service: Replicas,
     pub(crate) manifest: ServedManifest,
     pub(crate) exchange_limit: ExchangeLimit,
     pub(crate) running: Running,

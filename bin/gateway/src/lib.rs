@@ -21,6 +21,7 @@ mod meter;
 mod metrics;
 mod origin;
 mod relay;
+mod replicas;
 mod requests;
 mod run;
 mod running;

@@ -4,12 +4,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use privatemode_service::{ApiError, BoxBody, BoxError, Chain, body};
 
 use crate::gateway::Parts;
-use crate::origin::{Origin, control_request};
+use crate::replicas::Replicas;
 
 const MAX_REQUEST: usize = 64 * 1024;
 /// No client reads a longer document.
@@ -42,7 +42,7 @@ where
 
 async fn ask<B>(
     parts: &Parts,
-    origin: &Origin,
+    replicas: &Replicas,
     path: &'static str,
     content: B,
     max: usize,
@@ -52,7 +52,6 @@ where
     B::Error: Into<BoxError>,
 {
     let content = body::read_limited(content, MAX_REQUEST).await?;
-    let request = control_request(origin, Method::POST, path, body::full(content));
     let failed = |kind: &'static str, private: &dyn std::fmt::Display| {
         parts.metrics.upstream_error(kind);
         ApiError::bad_gateway(
@@ -61,7 +60,8 @@ where
         )
         .with_private(private)
     };
-    let answer = origin.control(request, max).await.map_err(|error| failed("control", &Chain(&error)))?;
+    let answer =
+        replicas.ask(path, &content, max).await.map_err(|error| failed("control", &Chain(&error)))?;
     if answer.status().is_server_error() {
         return Err(failed("control_status", &answer.status()));
     }

@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::manifest::ServedManifest;
 use crate::metrics::Metrics;
 use crate::origin::Origin;
+use crate::replicas::Replicas;
 use crate::running::Running;
 use crate::workers::Workers;
 
@@ -49,8 +50,8 @@ async fn serve_until_shutdown(config: Config, process: Process) -> anyhow::Resul
         keyring: Arc::clone(&keyring),
         ledger: Arc::clone(&ledger),
         workers: Arc::clone(&workers),
-        coordinator: Origin::coordinator(&config.mesh.coordinator.parse()?)?,
-        secret_service: Origin::mesh(&config.secret_service, peer(&identity, SECRET_SERVICE))?,
+        coordinator: coordinators(&config)?,
+        secret_service: secret_services(&config, &identity)?,
         manifest: ServedManifest::new(identity.manifest().raw().to_vec()),
         exchange_limit: ExchangeLimit::new(config.exchanges_per_minute),
         running: Running::default(),
@@ -102,6 +103,17 @@ fn workers(config: &Config, identity: &MeshIdentity) -> anyhow::Result<Workers> 
     let tls = peer(identity, INFERENCE_PROXY);
     let origins = config.worker.iter().map(|url| Origin::mesh(url, Arc::clone(&tls)));
     Ok(Workers::new(origins.collect::<Result<_, _>>()?))
+}
+
+fn coordinators(config: &Config) -> anyhow::Result<Replicas> {
+    let urls = config.mesh.coordinator.iter().map(|url| anyhow::Ok(Origin::coordinator(&url.parse()?)?));
+    Ok(Replicas::new(urls.collect::<Result<_, _>>()?))
+}
+
+fn secret_services(config: &Config, identity: &MeshIdentity) -> anyhow::Result<Replicas> {
+    let tls = peer(identity, SECRET_SERVICE);
+    let origins = config.secret_service.iter().map(|url| Origin::mesh(url, Arc::clone(&tls)));
+    Ok(Replicas::new(origins.collect::<Result<_, _>>()?))
 }
 
 /// Connections that accept only the workload `name`.

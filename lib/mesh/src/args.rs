@@ -15,12 +15,12 @@ const MAX_POLICY: u64 = 1024 * 1024;
 /// Settings of a workload in the mesh.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MeshArgs {
-    /// Where the coordinator lets workloads join.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777")]
-    pub coordinator_mesh: String,
-    /// Where the coordinator proves itself.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:1314")]
-    pub coordinator: String,
+    /// Where the coordinator lets workloads join; repeat the flag for several of one deployment.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777", value_delimiter = ',')]
+    pub coordinator_mesh: Vec<String>,
+    /// Where the coordinator proves itself; repeat the flag for several of one deployment.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:1314", value_delimiter = ',')]
+    pub coordinator: Vec<String>,
     /// The manifest that the coordinator must enforce, byte for byte.
     #[arg(long, value_name = "FILE")]
     pub expected_manifest: Option<PathBuf>,
@@ -69,8 +69,8 @@ impl From<PlatformName> for EvidenceKind {
 /// The settings, checked and read.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) coordinator_mesh: Uri,
-    pub(crate) coordinator: Uri,
+    pub(crate) coordinator_mesh: Vec<Uri>,
+    pub(crate) coordinator: Vec<Uri>,
     pub(crate) manifest: Manifest,
     pub(crate) platform: EvidenceKind,
     pub(crate) policy: Option<PolicyHash>,
@@ -92,8 +92,8 @@ impl MeshArgs {
 
     pub(crate) fn settings(&self) -> Result<Settings, Faults> {
         let mut faults = Faults::new();
-        let coordinator_mesh = url("--coordinator-mesh", &self.coordinator_mesh, &mut faults);
-        let coordinator = url("--coordinator", &self.coordinator, &mut faults);
+        let coordinator_mesh = urls("--coordinator-mesh", &self.coordinator_mesh, &mut faults);
+        let coordinator = urls("--coordinator", &self.coordinator, &mut faults);
         let manifest = self.manifest(&mut faults);
         let platform = self.platform.map(EvidenceKind::from);
         if platform.is_none() {
@@ -252,6 +252,15 @@ fn collector(
 ) -> Option<Collector> {
     let plan = plan.filter(|_| platform.is_some_and(|platform| platform != EvidenceKind::Simulated))?;
     faults.check(plan.collector().map_err(|error| Chain(&error).to_string()))
+}
+
+fn urls(flag: &str, texts: &[String], faults: &mut Faults) -> Option<Vec<Uri>> {
+    if texts.is_empty() {
+        faults.add(format!("{flag} is missing: without a coordinator there is nothing to join"));
+        return None;
+    }
+    // all of them are looked at, so that all faults are reported
+    texts.iter().map(|text| url(flag, text, faults)).collect::<Vec<_>>().into_iter().collect()
 }
 
 fn url(flag: &str, text: &str, faults: &mut Faults) -> Option<Uri> {

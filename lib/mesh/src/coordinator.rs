@@ -1,6 +1,9 @@
 //! Talks HTTP to the coordinator. Believes nothing that comes back: [`crate::join()`] verifies it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -18,6 +21,8 @@ use crate::messages::{ATTEST_PATH, CHALLENGE_PATH, Challenge, JOIN_PATH, JoinRep
 
 /// A coordinator that does not answer within this time is asked again later.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A machine that is gone is left for the next coordinator after this time.
+const CONNECTING: Duration = Duration::from_secs(3);
 /// The answers on the mesh port are small.
 const MAX_REPLY: usize = 256 * 1024;
 /// How much of an error answer is shown.
@@ -97,58 +102,95 @@ impl CoordinatorError {
     }
 }
 
-/// The two ports of one coordinator.
+/// The coordinators of one deployment. Each of them answers for all: what one begins another may go on with.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     client: Client<HttpConnector, Full<Bytes>>,
-    attest: Uri,
-    challenge: Uri,
-    join: Uri,
+    attest: Replicas,
+    challenge: Replicas,
+    join: Replicas,
+}
+
+/// The same path at each of them, and the one that answered last.
+#[derive(Debug)]
+struct Replicas {
+    urls: Vec<Uri>,
+    preferred: AtomicUsize,
+}
+
+impl Replicas {
+    fn new(bases: &[Uri], path: &'static str) -> Self {
+        let urls = bases.iter().map(|base| with_path(base, path)).collect();
+        Self { urls, preferred: AtomicUsize::new(0) }
+    }
 }
 
 impl Coordinator {
-    pub(crate) fn new(coordinator: &Uri, mesh: &Uri) -> Self {
+    pub(crate) fn new(coordinator: &[Uri], mesh: &[Uri]) -> Self {
         let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(TIMEOUT));
+        connector.set_connect_timeout(Some(CONNECTING));
         connector.set_nodelay(true);
         // No connection is kept: requests are rare, and a kept one would only be found dead.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Self {
             client,
-            attest: with_path(coordinator, ATTEST_PATH),
-            challenge: with_path(mesh, CHALLENGE_PATH),
-            join: with_path(mesh, JOIN_PATH),
+            attest: Replicas::new(coordinator, ATTEST_PATH),
+            challenge: Replicas::new(mesh, CHALLENGE_PATH),
+            join: Replicas::new(mesh, JOIN_PATH),
         }
     }
 
     /// The coordinator's answer to our nonce, not verified.
     pub(crate) async fn attest(&self, nonce: &[u8; 32]) -> Result<AttestationDocument, CoordinatorError> {
-        let body = self
-            .post(&self.attest, &Challenge { nonce: STANDARD.encode(nonce) }, AttestationDocument::MAX_LEN)
-            .await?;
-        let url = || self.attest.clone();
-        AttestationDocument::parse(&body).map_err(|source| CoordinatorError::Document { url: url(), source })
+        let message = Challenge { nonce: STANDARD.encode(nonce) };
+        let (url, body) = self.post_any(&self.attest, &message, AttestationDocument::MAX_LEN).await?;
+        AttestationDocument::parse(&body)
+            .map_err(|source| CoordinatorError::Document { url: url.clone(), source })
     }
 
     /// A nonce that our evidence has to be bound to.
     pub(crate) async fn challenge(&self) -> Result<[u8; 32], CoordinatorError> {
-        let Challenge { nonce } = self.ask(&self.challenge, &serde_json::json!({})).await?;
+        let (url, Challenge { nonce }) = self.ask(&self.challenge, &serde_json::json!({})).await?;
         let nonce = STANDARD.decode(nonce).ok().and_then(|nonce| <[u8; 32]>::try_from(nonce).ok());
-        nonce.ok_or_else(|| CoordinatorError::Nonce { url: self.challenge.clone() })
+        nonce.ok_or_else(|| CoordinatorError::Nonce { url: url.clone() })
     }
 
     /// A certificate for our key, not verified.
     pub(crate) async fn join(&self, request: &JoinRequest) -> Result<JoinReply, CoordinatorError> {
-        self.ask(&self.join, request).await
+        self.ask(&self.join, request).await.map(|(_, reply)| reply)
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn ask<'a, T: DeserializeOwned>(
         &self,
-        url: &Uri,
+        replicas: &'a Replicas,
         message: &impl Serialize,
-    ) -> Result<T, CoordinatorError> {
-        let body = self.post(url, message, MAX_REPLY).await?;
-        serde_json::from_slice(&body).map_err(|source| CoordinatorError::Json { url: url.clone(), source })
+    ) -> Result<(&'a Uri, T), CoordinatorError> {
+        let (url, body) = self.post_any(replicas, message, MAX_REPLY).await?;
+        let reply = serde_json::from_slice(&body);
+        let reply = reply.map_err(|source| CoordinatorError::Json { url: url.clone(), source })?;
+        Ok((url, reply))
+    }
+
+    /// Asks one after the other, the one that answered last first, until one gives an answer that is not for a moment only.
+    async fn post_any<'a>(
+        &self,
+        replicas: &'a Replicas,
+        message: &impl Serialize,
+        max: usize,
+    ) -> Result<(&'a Uri, Bytes), CoordinatorError> {
+        let first = replicas.preferred.load(Ordering::Relaxed);
+        let order = replicas.urls.iter().enumerate().cycle().skip(first).take(replicas.urls.len());
+        let mut refusal = None;
+        for (index, url) in order {
+            match self.post(url, message, max).await {
+                Err(error) if error.is_temporary() => refusal = Some(error),
+                outcome => {
+                    replicas.preferred.store(index, Ordering::Relaxed);
+                    return outcome.map(|body| (url, body));
+                }
+            }
+        }
+        Err(refusal.expect("the settings name at least one coordinator"))
     }
 
     async fn post(&self, url: &Uri, message: &impl Serialize, max: usize) -> Result<Bytes, CoordinatorError> {

@@ -17,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::accounts::{Accounts, NewKey};
 use crate::connector::Connector;
+use crate::origin::Origin;
+use crate::replicas::Replicas;
 
 mod stub;
 
@@ -55,8 +57,8 @@ impl Harness {
             keyring: Arc::new(Keyring::load(Arc::clone(&accounts)).await.unwrap()),
             ledger: Arc::new(Ledger::new(Arc::clone(&accounts))),
             workers: Arc::new(workers),
-            coordinator: Origin::plain(stubs[0].address),
-            secret_service: Origin::plain(stubs[0].address),
+            coordinator: Replicas::new(vec![Origin::plain(stubs[0].address)]),
+            secret_service: Replicas::new(vec![Origin::plain(stubs[0].address)]),
             manifest: ServedManifest::new(MANIFEST),
             exchange_limit: ExchangeLimit::new(2),
             running: Running::default(),

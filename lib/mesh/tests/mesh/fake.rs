@@ -169,8 +169,8 @@ impl Fake {
     /// What a workload is started with.
     pub(crate) fn args(&self, workload: &str) -> MeshArgs {
         MeshArgs {
-            coordinator_mesh: format!("http://{}", self.address),
-            coordinator: format!("http://{}", self.address),
+            coordinator_mesh: vec![format!("http://{}", self.address)],
+            coordinator: vec![format!("http://{}", self.address)],
             expected_manifest: Some(self.path("manifest.json")),
             platform: Some(PlatformName::Simulated),
             workload_policy: Some(self.path(workload)),

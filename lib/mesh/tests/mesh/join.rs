@@ -41,10 +41,22 @@ async fn a_coordinator_that_does_not_come_is_not_waited_for_forever() {
     let fake = Fake::start();
     let nobody = listen("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
     let mut args = fake.args("gateway");
-    args.coordinator = format!("http://{nobody}");
+    args.coordinator = vec![format!("http://{nobody}")];
     let error = join_within(&args, Duration::ZERO).await.unwrap_err();
     let JoinError::NotReady { source, .. } = error else { panic!("{error:?}") };
     assert!(matches!(*source, CoordinatorError::Unreachable { .. }), "{source:?}");
+}
+
+#[tokio::test]
+async fn one_of_several_coordinators_is_enough() {
+    let fake = Fake::start();
+    let nobody = listen("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
+    let mut args = fake.args("gateway");
+    args.coordinator.insert(0, format!("http://{nobody}"));
+    args.coordinator_mesh.push(format!("http://{nobody}"));
+    // no patience: one round has to find the one that is up
+    let identity = join_within(&args, Duration::ZERO).await.unwrap();
+    identity.renew().await.unwrap();
 }
 
 #[tokio::test]

@@ -430,7 +430,7 @@ async fn a_changed_key_exchange_is_refused() {
 async fn insider(up: &Up) -> Box<dyn FnMut(Message<'_>) -> Verdict + Send> {
     let flag = |name: &str| up.flag_of("gateway", name).unwrap();
     let identity = privatemode_mesh::join(&privatemode_mesh::MeshArgs {
-        coordinator_mesh: flag("--coordinator-mesh"),
+        coordinator_mesh: vec![flag("--coordinator-mesh")],
         coordinator: flag("--coordinator"),
         expected_manifest: Some(flag("--expected-manifest").into()),
         platform: Some(privatemode_mesh::PlatformName::Simulated),
