@@ -1,4 +1,5 @@
-//! Fakes for tests: an inference engine, hardware vendors, a gateway gone bad, and guards for real processes.
+//! Fakes for tests: an inference engine, hardware vendors, a Kubernetes API server, a gateway gone bad, and guards for real
+//! processes.
 //!
 //! Nothing here is part of the product. What listens does so on 127.0.0.1, on a port that the system picks, and stops
 //! when it is dropped.
@@ -6,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a fake that cannot start is a failed test")]
 
 mod connection;
+pub mod kubernetes;
 pub mod members;
 mod process;
 mod segments;
