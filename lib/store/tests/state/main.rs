@@ -1,0 +1,7 @@
+//! Every backend of the coordinators' state, under the same cases; and what is each one's own.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod directory;
+mod memory;
+mod suite;
