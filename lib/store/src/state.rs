@@ -4,12 +4,14 @@
 //! must only be a store: what was written is there, and of two swaps from the same state one loses. Holds nothing secret.
 //! Specification: `attestation.md` §2.
 
+mod config_map;
 mod directory;
 mod key;
 mod memory;
 
 use crate::{Cause, StoreFuture};
 
+pub use config_map::{ConfigMapError, ConfigMapSettings, ConfigMapState};
 pub use directory::{DirectoryError, DirectoryState};
 pub use key::StateKey;
 pub use memory::MemoryState;

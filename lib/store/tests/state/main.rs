@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod config_map;
 mod directory;
 mod memory;
 mod suite;
