@@ -13,6 +13,7 @@
 )]
 
 pub mod appraise;
+pub mod diff;
 mod digest;
 mod document;
 #[cfg(feature = "simulated")]
