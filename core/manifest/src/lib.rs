@@ -16,7 +16,6 @@ pub mod appraise;
 pub mod diff;
 mod digest;
 mod document;
-#[cfg(feature = "simulated")]
 pub mod generate;
 pub mod history;
 mod json;
