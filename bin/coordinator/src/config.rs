@@ -7,6 +7,8 @@ use privatemode_attest::SimulatedAllowed;
 use privatemode_collateral::CollateralArgs;
 use privatemode_mesh::PlatformName;
 
+use crate::place::StatePlace;
+
 /// Settings of the coordinator.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -18,6 +20,11 @@ pub struct Config {
     /// Folder with the policies that `--manifest` names: one file each, nothing else.
     #[arg(long, value_name = "DIR", requires = "manifest")]
     pub policies: Option<PathBuf>,
+
+    /// Where the history of the deployment is kept, for all its coordinators: memory, directory:PATH or kubernetes. In memory a
+    /// restart is a new deployment, which clients notice and verify anew.
+    #[arg(long, value_name = "PLACE", default_value_t = StatePlace::Memory)]
+    pub state: StatePlace,
 
     /// The coordinator's own policy; every manifest must give it the role `coordinator`.
     #[arg(long, value_name = "FILE")]

@@ -21,6 +21,7 @@ pub mod history;
 pub mod keygen;
 mod names;
 pub mod peers;
+pub mod place;
 pub mod reader;
 pub mod seed;
 pub mod server;

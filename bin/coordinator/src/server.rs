@@ -10,7 +10,6 @@ use privatemode_attest::{EvidenceKind, UnixTime};
 use privatemode_manifest::{PolicyHash, VerifyOptions};
 use privatemode_service::metrics::Registry;
 use privatemode_service::{BoxFuture, Health, Limits, Process, listen, serve_health, serve_router};
-use privatemode_store::state::{MemoryState, StateStore};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -89,8 +88,10 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> 
     if let Some(danger) = plan.danger() {
         tracing::warn!("DANGER: {danger}");
     }
-    let store: Arc<dyn StateStore> = Arc::new(MemoryState::new());
-    let coordinator = Coordinator::open(own, store, quoter, options, clock).await?;
+    let store = config.state.open()?;
+    let coordinator = Coordinator::open(own, store, quoter, options, clock)
+        .await
+        .with_context(|| format!("cannot read the state in --state {}", config.state))?;
     // there is nothing to fetch about simulated evidence, and a manifest never mixes the two
     let coordinator = if kind == EvidenceKind::Simulated {
         coordinator

@@ -134,6 +134,7 @@ fn write_files(folder: &Path) -> Config {
     Config {
         manifest: Some(path("manifest.json")),
         policies: Some(path("policies")),
+        state: privatemode_coordinator::place::StatePlace::Memory,
         own_policy: path("policies/coordinator"),
         platform: PlatformName::Simulated,
         danger_simulated: true,
@@ -484,6 +485,33 @@ async fn mesh_requests_are_capped_and_typed() {
 }
 
 // --- starting ---
+
+/// A directory keeps the history over a restart; what is given at start does not replace it.
+#[tokio::test]
+async fn a_restart_over_a_directory_waits_for_its_recovery() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = write_files(folder.path());
+    config.state = format!("directory:{}", folder.path().join("state").display()).parse().unwrap();
+    let clock: Clock = Arc::new(|| UnixTime(START));
+    let first = open(&config, clock.clone()).await.unwrap();
+    assert!(first.in_force().is_ok());
+    drop(first);
+    let again = open(&config, clock).await.unwrap();
+    let reason = again.in_force().err().unwrap().to_string();
+    assert!(reason.contains("must be recovered: it restarted and has no seed"), "{reason}");
+
+    let any = || listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let shutdown = Shutdown::new();
+    let (process, announced) = Process::embedded("coordinator", shutdown.clone());
+    let running = tokio::spawn(serve(again, Listeners { http: any(), mesh: any(), probe: any() }, process));
+    let probe: SocketAddr = announced.await.unwrap().addresses["probe"].parse().unwrap();
+    // alive, and not ready: a restart would not help
+    assert_eq!(send(probe, "GET", "/liveness", "", b"").await.0, 200);
+    let (status, reason) = send(probe, "GET", "/readiness", "", b"").await;
+    assert!(status == 503 && reason.contains("must be recovered"), "{status} {reason}");
+    shutdown.trigger();
+    running.await.unwrap().unwrap();
+}
 
 async fn refuses_to_start(change: impl FnOnce(&mut Config, &Path)) -> String {
     let folder = tempfile::tempdir().unwrap();
