@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::up::component::Component;
 use crate::command::attest::args::Attest;
 use crate::command::receipt::args::Receipt;
 use crate::command::verify::args::Verify;
@@ -94,6 +95,23 @@ pub(crate) struct Up {
     /// Port of the coordinator on loopback; 0 picks a free one
     #[arg(long, env = "PRIVATEMODE_COORDINATOR_PORT", default_value_t = 0, value_name = "PORT")]
     pub(crate) coordinator_port: u16,
+
+    /// Use a real component in the place of an embedded one: `etcd=URL[,URL…]` keeps secrets and claims in etcd. Plain HTTP is
+    /// for an etcd on this machine
+    #[arg(long, env = "PRIVATEMODE_WITH", value_name = "COMPONENT=URL")]
+    pub(crate) with: Vec<Component>,
+
+    /// How many coordinators run, each as a process; they share a state directory and heal each other
+    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) coordinators: u8,
+
+    /// How many secret services run; several of them need `--with etcd=URL`
+    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) secret_services: u8,
+
+    /// How many workers run in front of the engine
+    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) workers: u8,
 
     /// One random prompt-cache salt for all requests without their own, instead of a new one for each
     #[arg(long, env = "PRIVATEMODE_SHARED_PROMPT_CACHE")]

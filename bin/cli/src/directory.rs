@@ -90,6 +90,10 @@ impl DataDirectory {
         self.root.join("deployment/policies")
     }
 
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("deployment/state")
+    }
+
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }

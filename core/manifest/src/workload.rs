@@ -1,4 +1,4 @@
-//! Names of the workloads: the first SAN of each one's policy entry, and so the common name of its certificate.
+//! Names of the workloads: a SAN of each one's policy entry; the first SAN is the common name too.
 //! A peer is recognised by this name in its certificate, never by the host name of a URL.
 
 /// Keeps the manifest and issues the mesh certificates.

@@ -20,9 +20,15 @@ use crate::directory::DataDirectory;
 const WORKLOADS: [&str; 4] =
     [workload::COORDINATOR, workload::SECRET_SERVICE, workload::INFERENCE_PROXY, workload::GATEWAY];
 
+/// The user of etcd that a workload is there: the common name of its certificate, and so its first name.
+const ETCD_USERS: [(&str, &str); 2] =
+    [(workload::SECRET_SERVICE, "root"), (workload::INFERENCE_PROXY, "continuum-etcd-client")];
+
 /// Files that the parts are pointed to.
 #[derive(Debug)]
 pub(crate) struct Deployment {
+    /// Where several coordinators keep their history.
+    pub(crate) state: PathBuf,
     pub(crate) manifest: PathBuf,
     pub(crate) policies: PathBuf,
     pub(crate) tls_certificate: PathBuf,
@@ -31,18 +37,30 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     /// Writes the files anew for the program at `program`.
-    pub(crate) fn write(directory: &DataDirectory, program: &Path, platform: &Platform) -> Result<Self> {
+    pub(crate) fn write(
+        directory: &DataDirectory,
+        program: &Path,
+        platform: &Platform,
+        etcd: bool,
+    ) -> Result<Self> {
         let digest = file_digest(program)?;
         let policies = directory.policies();
         // A policy of an earlier program must not linger: the coordinator serves whatever lies here.
         for entry in fs::read_dir(&policies).context("cannot list the policies of an earlier start")? {
             fs::remove_file(entry?.path()).context("cannot remove a policy of an earlier start")?;
         }
+        // So must a history: each start is a new deployment, whose seed nobody else has.
+        let state = directory.state();
+        if state.exists() {
+            fs::remove_dir_all(&state).context("cannot remove the state of an earlier start")?;
+        }
         let mut written = Vec::new();
         for name in WORKLOADS {
             let policy = policy(name, platform, &digest)?;
             directory.write_private(&policy_path(&policies, name), &policy)?;
-            written.push((name, [name], policy));
+            let user = ETCD_USERS.iter().filter(|(workload, _)| etcd && *workload == name);
+            let sans: Vec<&str> = user.map(|(_, user)| *user).chain([name]).collect();
+            written.push((name, sans, policy));
         }
         let entries: Vec<_> = written
             .iter()
@@ -55,7 +73,7 @@ impl Deployment {
             .collect();
         directory.write_private(&directory.manifest(), &platform.manifest(&entries))?;
         let (tls_certificate, tls_key) = gateway_certificate(directory)?;
-        Ok(Self { manifest: directory.manifest(), policies, tls_certificate, tls_key })
+        Ok(Self { state, manifest: directory.manifest(), policies, tls_certificate, tls_key })
     }
 
     /// The policy file of the workload called `name`.
@@ -120,14 +138,19 @@ mod tests {
         fs::write(directory.policies().join("stale.json"), "{}").unwrap();
         let program = folder.path().join("program");
         fs::write(&program, "one").unwrap();
-        let deployment = Deployment::write(&directory, &program, &Platform::Simulated).unwrap();
+        let deployment = Deployment::write(&directory, &program, &Platform::Simulated, false).unwrap();
         let first = Manifest::parse(&fs::read(&deployment.manifest).unwrap()).unwrap();
         assert!(first.is_simulated());
         assert_eq!(fs::read_dir(&deployment.policies).unwrap().count(), WORKLOADS.len());
 
         fs::write(&program, "another").unwrap();
-        let deployment = Deployment::write(&directory, &program, &Platform::Simulated).unwrap();
+        let deployment = Deployment::write(&directory, &program, &Platform::Simulated, true).unwrap();
         let second = Manifest::parse(&fs::read(&deployment.manifest).unwrap()).unwrap();
         assert_ne!(first.digest().to_string(), second.digest().to_string());
+        // etcd knows its clients by their common names
+        let names: Vec<_> = second.policies().map(|(_, entry)| entry.sans.clone()).collect();
+        for sans in [["root", "secret-service"], ["continuum-etcd-client", "inference-proxy"]] {
+            assert!(names.iter().any(|found| *found == sans), "{names:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! announces its addresses on standard output and stops when its standard input closes, so that nothing is left behind
 //! however this process ends.
 
+pub(crate) mod component;
 mod deployment;
 mod flags;
 mod part;

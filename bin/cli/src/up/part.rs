@@ -55,6 +55,8 @@ struct Announcement {
 pub(crate) struct Command<'a> {
     pub(crate) program: &'a Path,
     pub(crate) name: &'static str,
+    /// Which of several of that name, from 1.
+    pub(crate) instance: u8,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(&'static str, OsString)>,
     pub(crate) logs: &'a Path,
@@ -65,8 +67,11 @@ pub(crate) struct Command<'a> {
 
 impl Part {
     pub(crate) fn spawn(command: Command<'_>) -> Result<Self, PartError> {
-        let Command { program, name, arguments, environment, logs, log_level, talks } = command;
-        let log = logs.join(format!("{name}.log"));
+        let Command { program, name, instance, arguments, environment, logs, log_level, talks } = command;
+        let log = logs.join(match instance {
+            0 | 1 => format!("{name}.log"),
+            more => format!("{name}-{more}.log"),
+        });
         let file = OpenOptions::new()
             .create(true)
             .append(true)

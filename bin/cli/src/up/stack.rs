@@ -12,6 +12,7 @@ use privatemode_gateway::accounts::{Accounts, ApiKey, Ensured};
 use privatemode_manifest::workload;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::component::Component;
 use super::deployment::Deployment;
 use super::flags::Flags;
 use super::part::{Command, Part, PartError};
@@ -43,8 +44,9 @@ async fn up(arguments: &Up) -> Result<()> {
     let _lock = directory.lock()?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let port = endpoint_port(arguments.port)?;
+    let etcd = etcd(arguments)?;
     let platform = Platform::of(arguments)?;
-    let deployment = Deployment::write(&directory, &program, &platform)?;
+    let deployment = Deployment::write(&directory, &program, &platform, !etcd.is_empty())?;
     let api_key = api_key(&directory).await?;
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -55,6 +57,7 @@ async fn up(arguments: &Up) -> Result<()> {
         program: &program,
         platform: &platform,
         deployment: &deployment,
+        etcd,
         parts: Vec::new(),
     };
     let outcome = tokio::select! {
@@ -76,6 +79,8 @@ struct Stack<'a> {
     program: &'a Path,
     platform: &'a Platform,
     deployment: &'a Deployment,
+    /// URLs of etcd; none: secrets are in the secret service's memory.
+    etcd: Vec<String>,
     /// In the order of their start.
     parts: Vec<Part>,
 }
@@ -113,11 +118,17 @@ impl Stack<'_> {
             talk(&format!("  engine: loading {}", self.arguments.model));
             self.spawn_engine()?;
         }
-        let coordinator = self.coordinator().await?;
-        let secrets = self.secret_service(&coordinator).await?;
+        let coordinators = self.coordinators().await?;
+        let mut secrets = Vec::new();
+        for instance in 1..=self.arguments.secret_services {
+            secrets.push(self.secret_service(instance, &coordinators).await?);
+        }
         let engine = self.engine().await?;
-        let worker = self.inference_proxy(&coordinator, &secrets, &engine).await?;
-        let gateway = self.gateway(&coordinator, &secrets, &worker).await?;
+        let mut workers = Vec::new();
+        for instance in 1..=self.arguments.workers {
+            workers.push(self.inference_proxy(instance, &coordinators, &secrets, &engine).await?);
+        }
+        let gateway = self.gateway(&coordinators, &secrets, &workers).await?;
         let proxy = self.proxy(&gateway, port).await?;
         verified(&proxy, api_key, &self.directory.logs()).await?;
         Ok(Ready {
@@ -125,30 +136,61 @@ impl Stack<'_> {
             api_key: api_key.to_owned(),
             status_url: format!("http://{proxy}/privatemode"),
             gateway: format!("https://{gateway}"),
-            coordinator: format!("http://{}", coordinator.http),
+            coordinator: format!("http://{}", coordinators[0].http),
             dir: self.directory.root().display().to_string(),
             simulated: self.platform.is_simulated(),
             danger: self.platform.danger(),
         })
     }
 
-    async fn coordinator(&mut self) -> Result<Coordinator> {
-        let mut arguments = Flags::new();
-        arguments.path("--manifest", &self.deployment.manifest);
-        arguments.path("--policies", &self.deployment.policies);
-        arguments.path("--own-policy", &self.deployment.policy(workload::COORDINATOR));
-        self.platform.member(&mut arguments, &self.directory.collateral(workload::COORDINATOR));
-        arguments.text("--http-listen", &loopback(self.arguments.coordinator_port));
-        arguments.text("--mesh-listen", &loopback(0)).text("--probe-listen", &loopback(0));
-        let addresses = self.part(workload::COORDINATOR, arguments, Vec::new()).await?;
-        Ok(Coordinator { http: address(&addresses, "http")?, mesh: address(&addresses, "mesh")? })
+    /// The first one sets the manifest; the others find it in the state that they share, and take the rest from it.
+    async fn coordinators(&mut self) -> Result<Vec<Coordinator>> {
+        let count = self.arguments.coordinators;
+        // each has to know where the others will be
+        let peers: Vec<String> =
+            if count > 1 { (0..count).map(|_| free_address()).collect::<Result<_>>()? } else { Vec::new() };
+        let mut coordinators = Vec::new();
+        for instance in 1..=count {
+            let mut arguments = Flags::new();
+            arguments.path("--manifest", &self.deployment.manifest);
+            arguments.path("--policies", &self.deployment.policies);
+            arguments.path("--own-policy", &self.deployment.policy(workload::COORDINATOR));
+            self.platform.member(&mut arguments, &self.directory.collateral(workload::COORDINATOR));
+            let port = if instance == 1 { self.arguments.coordinator_port } else { 0 };
+            arguments.text("--http-listen", &loopback(port));
+            arguments.text("--mesh-listen", &loopback(0)).text("--probe-listen", &loopback(0));
+            arguments.text("--user-listen", &loopback(0));
+            match peers.get(usize::from(instance) - 1) {
+                None => {
+                    arguments.text("--attested-listen", &loopback(0));
+                }
+                Some(own) => {
+                    arguments.text("--state", &format!("directory:{}", self.deployment.state.display()));
+                    arguments.text("--attested-listen", own);
+                    for peer in peers.iter().filter(|peer| *peer != own) {
+                        arguments.text("--peer", peer);
+                    }
+                }
+            }
+            let addresses = self.part(workload::COORDINATOR, instance, arguments, Vec::new()).await?;
+            let coordinator = Coordinator { http: address(&addresses, "http")?, mesh: address(&addresses, "mesh")? };
+            coordinators.push(coordinator);
+        }
+        Ok(coordinators)
     }
 
-    async fn secret_service(&mut self, coordinator: &Coordinator) -> Result<String> {
-        let mut arguments = self.mesh(coordinator, workload::SECRET_SERVICE);
+    async fn secret_service(&mut self, instance: u8, coordinators: &[Coordinator]) -> Result<String> {
+        let mut arguments = self.mesh(coordinators, workload::SECRET_SERVICE);
         arguments.text("--listen", &loopback(0)).text("--health-listen", &loopback(0));
-        let addresses = self.part(workload::SECRET_SERVICE, arguments, Vec::new()).await?;
+        self.with_etcd(&mut arguments);
+        let addresses = self.part(workload::SECRET_SERVICE, instance, arguments, Vec::new()).await?;
         address(&addresses, "mesh")
+    }
+
+    fn with_etcd(&self, arguments: &mut Flags) {
+        for url in &self.etcd {
+            arguments.text("--etcd", url);
+        }
     }
 
     fn spawn_engine(&mut self) -> Result<()> {
@@ -163,7 +205,7 @@ impl Stack<'_> {
             ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"];
         let settings = network.iter().chain(&["HF_TOKEN"]);
         let environment = settings.filter_map(|name| Some((*name, std::env::var_os(name)?))).collect();
-        self.spawn("engine", arguments, environment)
+        self.spawn("engine", 1, arguments, environment)
     }
 
     /// The engine's address, once it serves.
@@ -182,25 +224,35 @@ impl Stack<'_> {
 
     async fn inference_proxy(
         &mut self,
-        coordinator: &Coordinator,
-        secrets: &str,
+        instance: u8,
+        coordinators: &[Coordinator],
+        secrets: &[String],
         engine: &str,
     ) -> Result<String> {
-        let mut arguments = self.mesh(coordinator, workload::INFERENCE_PROXY);
+        let mut arguments = self.mesh(coordinators, workload::INFERENCE_PROXY);
         arguments.text("--listen", &loopback(0)).text("--metrics-listen", &loopback(0));
-        arguments.text("--engine", engine).text("--secret-service", &format!("https://{secrets}"));
+        arguments.text("--engine", engine);
+        for secrets in secrets {
+            arguments.text("--secret-service", &format!("https://{secrets}"));
+        }
+        self.with_etcd(&mut arguments);
         let mut environment = Vec::new();
         if let Some(file) = &self.arguments.upstream_key_file {
             let key =
                 fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
             environment.push(("ENGINE_API_KEY", OsString::from(key.trim())));
         }
-        let addresses = self.part(workload::INFERENCE_PROXY, arguments, environment).await?;
+        let addresses = self.part(workload::INFERENCE_PROXY, instance, arguments, environment).await?;
         address(&addresses, "mesh")
     }
 
-    async fn gateway(&mut self, coordinator: &Coordinator, secrets: &str, worker: &str) -> Result<String> {
-        let mut arguments = self.mesh(coordinator, workload::GATEWAY);
+    async fn gateway(
+        &mut self,
+        coordinators: &[Coordinator],
+        secrets: &[String],
+        workers: &[String],
+    ) -> Result<String> {
+        let mut arguments = self.mesh(coordinators, workload::GATEWAY);
         arguments
             .text("--listen", &loopback(self.arguments.gateway_port))
             .text("--metrics-listen", &loopback(0));
@@ -208,10 +260,13 @@ impl Stack<'_> {
         arguments
             .path("--tls-cert", &self.deployment.tls_certificate)
             .path("--tls-key", &self.deployment.tls_key);
-        arguments
-            .text("--worker", &format!("https://{worker}"))
-            .text("--secret-service", &format!("https://{secrets}"));
-        let addresses = self.part(workload::GATEWAY, arguments, Vec::new()).await?;
+        for worker in workers {
+            arguments.text("--worker", &format!("https://{worker}"));
+        }
+        for secrets in secrets {
+            arguments.text("--secret-service", &format!("https://{secrets}"));
+        }
+        let addresses = self.part(workload::GATEWAY, 1, arguments, Vec::new()).await?;
         address(&addresses, "https")
     }
 
@@ -231,15 +286,17 @@ impl Stack<'_> {
         }
         // The gateway's certificate is self-signed; this makes it, and nothing looser, acceptable.
         let roots = vec![("SSL_CERT_FILE", self.deployment.tls_certificate.clone().into_os_string())];
-        let addresses = self.part("proxy", arguments, roots).await?;
+        let addresses = self.part("proxy", 1, arguments, roots).await?;
         address(&addresses, "http")
     }
 
     /// The flags of every part that joins the mesh.
-    fn mesh(&self, coordinator: &Coordinator, name: &str) -> Flags {
+    fn mesh(&self, coordinators: &[Coordinator], name: &str) -> Flags {
         let mut arguments = Flags::new();
-        arguments.text("--coordinator", &format!("http://{}", coordinator.http));
-        arguments.text("--coordinator-mesh", &format!("http://{}", coordinator.mesh));
+        for coordinator in coordinators {
+            arguments.text("--coordinator", &format!("http://{}", coordinator.http));
+            arguments.text("--coordinator-mesh", &format!("http://{}", coordinator.mesh));
+        }
         arguments.path("--expected-manifest", &self.deployment.manifest);
         arguments.path("--workload-policy", &self.deployment.policy(name));
         self.platform.member(&mut arguments, &self.directory.collateral(name));
@@ -249,10 +306,11 @@ impl Stack<'_> {
     async fn part(
         &mut self,
         name: &'static str,
+        instance: u8,
         arguments: Flags,
         environment: Vec<(&'static str, OsString)>,
     ) -> Result<BTreeMap<String, String>> {
-        self.spawn(name, arguments, environment)?;
+        self.spawn(name, instance, arguments, environment)?;
         let part = self.parts.last_mut().context("the part was not started")?;
         Ok(part.ready(PART_LIMIT).await?)
     }
@@ -260,6 +318,7 @@ impl Stack<'_> {
     fn spawn(
         &mut self,
         name: &'static str,
+        instance: u8,
         flags: Flags,
         environment: Vec<(&'static str, OsString)>,
     ) -> Result<()> {
@@ -269,6 +328,7 @@ impl Stack<'_> {
         let command = Command {
             program: self.program,
             name,
+            instance,
             arguments: flags.0,
             environment,
             logs: &logs,
@@ -322,6 +382,28 @@ fn loopback(port: u16) -> String {
 
 fn address(addresses: &BTreeMap<String, String>, name: &str) -> Result<String> {
     addresses.get(name).cloned().with_context(|| format!("a part did not say its address `{name}`"))
+}
+
+/// An address that is free now: another program may still be faster, which ends the start with a reason.
+fn free_address() -> Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free on loopback")?;
+    Ok(listener.local_addr()?.to_string())
+}
+
+/// The members of `--with etcd=…`.
+fn etcd(arguments: &Up) -> Result<Vec<String>> {
+    let mut given = arguments.with.iter().map(|Component::Etcd { urls }| urls.clone());
+    let urls = given.next().unwrap_or_default();
+    if given.next().is_some() {
+        bail!("--with etcd is given twice; name all members in one, separated by commas");
+    }
+    if arguments.secret_services > 1 && urls.is_empty() {
+        bail!(
+            "--secret-services {} needs --with etcd=URL: secret services without it share nothing",
+            arguments.secret_services
+        );
+    }
+    Ok(urls)
 }
 
 /// The port asked for; else 8080, or a free one when another program has that.
