@@ -19,6 +19,7 @@ mod der;
 mod files;
 pub mod history;
 pub mod keygen;
+pub mod mesh_api;
 mod names;
 pub mod peers;
 pub mod reader;
