@@ -18,6 +18,7 @@ pub mod deployment;
 mod der;
 mod files;
 pub mod history;
+pub mod initializer;
 pub mod keygen;
 pub mod mesh_api;
 mod names;
