@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::up::component::Component;
 use crate::command::attest::args::Attest;
 use crate::command::receipt::args::Receipt;
 use crate::command::verify::args::Verify;
+use crate::up::component::Component;
 
 /// AI inference whose operator cannot read the data.
 #[derive(Debug, Parser)]

@@ -52,9 +52,22 @@ pub struct Config {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1314")]
     pub http_listen: SocketAddr,
 
-    /// Where workloads join the mesh.
+    /// The same over attested TLS, for owners who set manifests and recover.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1313")]
+    pub user_listen: SocketAddr,
+
+    /// Where initializers and other coordinators call, over mutual attested TLS.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7777")]
     pub mesh_listen: SocketAddr,
+
+    /// Where our own workloads join the mesh, over plain HTTP: nothing that is said there is secret.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7776")]
+    pub join_listen: SocketAddr,
+
+    /// The mesh port of another coordinator of this deployment, asked for its state when this one has none; repeat the flag
+    /// for several.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub peer: Vec<String>,
 
     /// Where probes and metrics are answered.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9102")]

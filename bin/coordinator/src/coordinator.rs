@@ -198,6 +198,16 @@ impl Coordinator {
         self.state().in_force().cloned()
     }
 
+    /// What makes its evidence.
+    pub fn quoter(&self) -> &Arc<dyn Quoter> {
+        &self.quoter
+    }
+
+    /// What fetches about the evidence of others.
+    pub fn collector(&self) -> Option<&Collector> {
+        self.collector.as_ref()
+    }
+
     /// What evidence of workloads and of other coordinators is tolerated.
     pub fn options(&self) -> &VerifyOptions {
         &self.options

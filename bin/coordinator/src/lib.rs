@@ -18,7 +18,10 @@ pub mod deployment;
 mod der;
 mod files;
 pub mod history;
+pub mod initializer;
 pub mod keygen;
+pub mod mesh_api;
+mod mesh_peers;
 mod names;
 pub mod peers;
 pub mod place;
@@ -27,6 +30,7 @@ pub mod seed;
 pub mod server;
 pub mod shares;
 pub mod state;
+mod user_port;
 
 pub use config::Config;
 pub use coordinator::{Clock, Coordinator};

@@ -7,7 +7,10 @@ use std::time::SystemTime;
 
 use anyhow::Context;
 use privatemode_attest::{EvidenceKind, UnixTime};
+use privatemode_collateral::Collector;
 use privatemode_manifest::{PolicyHash, VerifyOptions};
+use privatemode_mesh::Quoter;
+use privatemode_mesh::atls::Server;
 use privatemode_service::metrics::Registry;
 use privatemode_service::{BoxFuture, Health, Limits, Process, listen, serve_health, serve_router};
 use thiserror::Error;
@@ -18,9 +21,11 @@ use crate::api::user::Channel;
 use crate::config::Config;
 use crate::coordinator::{ChangeError, Clock, Coordinator};
 use crate::deployment::{Deployment, Own};
+use crate::mesh_api::{MeshApi, OfCoordinator};
+use crate::mesh_peers::MeshPeers;
 use crate::state::State;
 use crate::state::set::SetRequest;
-use crate::{api, files};
+use crate::{api, files, user_port};
 
 /// Why this machine may not attest.
 #[derive(Debug, Error)]
@@ -39,13 +44,24 @@ struct FakeOfAnother {
     kind: EvidenceKind,
 }
 
+/// Not an address.
+#[derive(Debug, Error)]
+#[error("--peer: `{text}` is not of the form HOST:PORT")]
+struct BadPeer {
+    text: String,
+}
+
 /// Listeners of a coordinator.
 #[derive(Debug)]
 pub struct Listeners {
     /// For clients and the gateway.
     pub http: TcpListener,
-    /// For workloads.
+    /// The same over attested TLS.
+    pub user: TcpListener,
+    /// For initializers and other coordinators.
     pub mesh: TcpListener,
+    /// For our own workloads.
+    pub join: TcpListener,
     /// For probes and metrics.
     pub probe: TcpListener,
 }
@@ -57,7 +73,9 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         let coordinator = open(&config, Arc::new(wall_clock)).await?;
         let listeners = Listeners {
             http: listen(config.http_listen)?,
+            user: listen(config.user_listen)?,
             mesh: listen(config.mesh_listen)?,
+            join: listen(config.join_listen)?,
             probe: listen(config.probe_listen)?,
         };
         serve(coordinator, listeners, process).await
@@ -89,19 +107,45 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Coordinator> 
         tracing::warn!("DANGER: {danger}");
     }
     let store = config.state.open()?;
+    // there is nothing to fetch about simulated evidence, and a manifest never mixes the two
+    let collector = if kind == EvidenceKind::Simulated { None } else { Some(plan.collector()?) };
+    let peers = peers(config, &quoter, &options, collector.as_ref(), &clock)?;
     let coordinator = Coordinator::open(own, store, quoter, options, clock)
         .await
         .with_context(|| format!("cannot read the state in --state {}", config.state))?;
-    // there is nothing to fetch about simulated evidence, and a manifest never mixes the two
-    let coordinator = if kind == EvidenceKind::Simulated {
-        coordinator
-    } else {
-        coordinator.with_collateral(plan.collector()?)
+    let coordinator = match collector {
+        Some(collector) => coordinator.with_collateral(collector),
+        None => coordinator,
+    };
+    let coordinator = match peers {
+        Some(peers) => coordinator.with_peers(Arc::new(peers)),
+        None => coordinator,
     };
     if let Some(first) = first {
         set_first(&coordinator, first).await?;
     }
     Ok(coordinator)
+}
+
+fn peers(
+    config: &Config,
+    quoter: &Arc<dyn Quoter>,
+    options: &VerifyOptions,
+    collector: Option<&Collector>,
+    clock: &Clock,
+) -> anyhow::Result<Option<MeshPeers>> {
+    if config.peer.is_empty() {
+        return Ok(None);
+    }
+    for peer in &config.peer {
+        let good =
+            peer.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if !good {
+            return Err(BadPeer { text: peer.clone() }.into());
+        }
+    }
+    let (quoter, options, clock) = (Arc::clone(quoter), options.clone(), Arc::clone(clock));
+    Ok(Some(MeshPeers::new(config.peer.clone(), quoter, options, collector.cloned(), clock)))
 }
 
 /// The manifest to set, checked before a device is asked for anything.
@@ -127,12 +171,25 @@ async fn set_first(coordinator: &Coordinator, first: SetRequest) -> anyhow::Resu
 
 /// Serves a coordinator until `process.shutdown`, then drains.
 pub async fn serve(coordinator: Coordinator, listeners: Listeners, process: Process) -> anyhow::Result<()> {
-    let Listeners { http, mesh, probe } = listeners;
-    let addresses: [(&str, SocketAddr); 3] =
-        [("http", http.local_addr()?), ("mesh", mesh.local_addr()?), ("probe", probe.local_addr()?)];
+    let Listeners { http, user, mesh, join, probe } = listeners;
+    let addresses: [(&str, SocketAddr); 5] = [
+        ("http", http.local_addr()?),
+        ("user", user.local_addr()?),
+        ("mesh", mesh.local_addr()?),
+        ("join", join.local_addr()?),
+        ("probe", probe.local_addr()?),
+    ];
     let (metrics, health) = (Registry::new(), Health::new());
     let coordinator = Arc::new(coordinator);
-    let user = api::user::router(Arc::clone(&coordinator), Channel::Plain, &metrics);
+    let plain = api::user::router(Arc::clone(&coordinator), Channel::Plain, &metrics);
+    let attested = api::user::router(Arc::clone(&coordinator), Channel::Attested, &metrics);
+    let clock: Clock = {
+        let coordinator = Arc::clone(&coordinator);
+        Arc::new(move || coordinator.now())
+    };
+    let attesting = Server::new(Arc::clone(coordinator.quoter()), Arc::clone(&clock));
+    let backend = OfCoordinator::new(Arc::clone(&coordinator), coordinator.collector().cloned());
+    let mesh_api = MeshApi::new(Arc::clone(coordinator.quoter()), clock, Arc::new(backend));
     let workloads = api::mesh::router(Arc::clone(&coordinator), &metrics);
     let limits = Limits { max_connections: 1024, ..Limits::default() };
     show(&coordinator.state(), &health, &metrics);
@@ -141,8 +198,10 @@ pub async fn serve(coordinator: Coordinator, listeners: Listeners, process: Proc
     let watching = tokio::spawn(show_states(coordinator.states(), health.clone(), metrics.clone()));
     tokio::join!(
         coordinator.tend(shutdown.clone()),
-        serve_router(http, None, user, limits, shutdown.clone()),
-        serve_router(mesh, None, workloads, limits, shutdown.clone()),
+        serve_router(http, None, plain, limits, shutdown.clone()),
+        user_port::serve(user, attesting, attested, shutdown.clone()),
+        mesh_api.serve(mesh, shutdown.clone()),
+        serve_router(join, None, workloads, limits, shutdown.clone()),
         serve_health(probe, health, metrics, shutdown),
     );
     watching.abort();

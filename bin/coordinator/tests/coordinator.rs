@@ -48,7 +48,7 @@ impl Stand {
         let clock = Arc::new(AtomicU64::new(start));
         let coordinator = open(&config, read(&clock)).await.unwrap();
         let any = || listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listeners = Listeners { http: any(), mesh: any(), probe: any() };
+        let listeners = Listeners { http: any(), user: any(), mesh: any(), join: any(), probe: any() };
         let shutdown = Shutdown::new();
         let (process, announced) = Process::embedded("coordinator", shutdown.clone());
         let running = tokio::spawn(serve(coordinator, listeners, process));
@@ -93,13 +93,13 @@ impl Stand {
     }
 
     async fn challenge(&self) -> [u8; 32] {
-        let (status, answer) = self.post("mesh", "/mesh/v1/challenge", &json!({})).await;
+        let (status, answer) = self.post("join", "/mesh/v1/challenge", &json!({})).await;
         assert_eq!(status, 200, "{answer}");
         STANDARD.decode(answer["Nonce"].as_str().unwrap()).unwrap().try_into().unwrap()
     }
 
     async fn join(&self, application: &Value) -> (u16, Value) {
-        self.post("mesh", "/mesh/v1/join", application).await
+        self.post("join", "/mesh/v1/join", application).await
     }
 
     /// The status and code of a refusal.
@@ -141,7 +141,10 @@ fn write_files(folder: &Path) -> Config {
         danger_fake_snp: None,
         collateral: Default::default(),
         http_listen: "127.0.0.1:0".parse().unwrap(),
+        user_listen: "127.0.0.1:0".parse().unwrap(),
         mesh_listen: "127.0.0.1:0".parse().unwrap(),
+        join_listen: "127.0.0.1:0".parse().unwrap(),
+        peer: Vec::new(),
         probe_listen: "127.0.0.1:0".parse().unwrap(),
     }
 }
@@ -220,7 +223,7 @@ async fn the_librarys_own_workload_joins() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let stand = Stand::start(now).await;
     let args = privatemode_mesh::MeshArgs {
-        coordinator_mesh: vec![format!("http://{}", stand.addresses["mesh"])],
+        coordinator_mesh: vec![format!("http://{}", stand.addresses["join"])],
         coordinator: vec![format!("http://{}", stand.addresses["http"])],
         expected_manifest: Some(stand.folder.path().join("manifest.json")),
         platform: Some(PlatformName::Simulated),
@@ -356,8 +359,8 @@ async fn unknown_paths_and_methods() {
         ("http", "GET", "/attest", refusal(405, "method_not_allowed")),
         // the two ports do not answer for each other
         ("http", "POST", "/mesh/v1/join", refusal(404, "not_found")),
-        ("mesh", "POST", "/attest", refusal(404, "not_found")),
-        ("mesh", "GET", "/mesh/v1/challenge", refusal(405, "method_not_allowed")),
+        ("join", "POST", "/attest", refusal(404, "not_found")),
+        ("join", "GET", "/mesh/v1/challenge", refusal(405, "method_not_allowed")),
     ] {
         let (status, text) = send(stand.address(name), method, path, "", b"").await;
         let answer: Value = serde_json::from_str(&text).unwrap();
@@ -474,7 +477,7 @@ async fn join_with_a_key_that_the_mesh_does_not_use() {
 #[tokio::test]
 async fn mesh_requests_are_capped_and_typed() {
     let stand = Stand::start(START).await;
-    let mesh = stand.address("mesh");
+    let mesh = stand.address("join");
     for (path, length) in [("/mesh/v1/challenge", 1025), ("/mesh/v1/join", 256 * 1024 + 1)] {
         let (status, text) = send_announced(mesh, "POST", path, "application/json", length, b"").await;
         assert_eq!(status, 413, "{path}: {text}");
@@ -503,7 +506,11 @@ async fn a_restart_over_a_directory_waits_for_its_recovery() {
     let any = || listen("127.0.0.1:0".parse().unwrap()).unwrap();
     let shutdown = Shutdown::new();
     let (process, announced) = Process::embedded("coordinator", shutdown.clone());
-    let running = tokio::spawn(serve(again, Listeners { http: any(), mesh: any(), probe: any() }, process));
+    let running = tokio::spawn(serve(
+        again,
+        Listeners { http: any(), user: any(), mesh: any(), join: any(), probe: any() },
+        process,
+    ));
     let probe: SocketAddr = announced.await.unwrap().addresses["probe"].parse().unwrap();
     // alive, and not ready: a restart would not help
     assert_eq!(send(probe, "GET", "/liveness", "", b"").await.0, 200);

@@ -2,7 +2,7 @@
 //!
 //! Decides whether evidence and certificates are *genuine*: signatures, chains, bindings. Whether genuine evidence is
 //! also *acceptable* is decided by `privatemode-manifest`. Does no IO, reads no clock, makes no randomness: time is an
-//! argument, and nothing is fetched. Specification: `attestation.md` §2 (mesh certificates), `protocol.md` §8
+//! argument, and nothing is fetched. Specification: `attestation.md` §2 (mesh certificates, attested TLS), `protocol.md` §8
 //! (evidence encodings).
 //!
 //! Nonces, report data and key bindings are arguments without a default: there is no way to leave a check out.
@@ -13,6 +13,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::expect_used, clippy::panic)
 )]
 
+pub mod atls;
 pub mod azure;
 mod cursor;
 pub mod encoding;

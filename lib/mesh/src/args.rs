@@ -16,7 +16,7 @@ const MAX_POLICY: u64 = 1024 * 1024;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct MeshArgs {
     /// Where the coordinator lets workloads join; repeat the flag for several of one deployment.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7777", value_delimiter = ',')]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7776", value_delimiter = ',')]
     pub coordinator_mesh: Vec<String>,
     /// Where the coordinator proves itself; repeat the flag for several of one deployment.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:1314", value_delimiter = ',')]

@@ -8,23 +8,27 @@ use p256::{
     SecretKey,
     ecdsa::{DerSignature, SigningKey, signature::hazmat::PrehashSigner},
     elliptic_curve::Generate,
-    pkcs8::{EncodePrivateKey, EncodePublicKey},
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 /// Why no key could be made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum KeyError {
+pub enum KeyError {
+    /// No random numbers.
     #[error("the operating system gave no random bytes")]
     Random(#[source] getrandom::Error),
+    /// Not expected of a key that was just made.
     #[error("the key cannot be encoded")]
     Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// As well.
     #[error("the key cannot be used for TLS")]
     Tls(#[source] rustls::Error),
 }
 
-/// A P-256 key pair.
-pub(crate) struct MeshKey {
+/// A P-256 key pair. Wiped when dropped, but for the copy that TLS keeps.
+pub struct MeshKey {
     signing: SigningKey,
     spki: Vec<u8>,
     tls: Arc<dyn rustls::sign::SigningKey>,
@@ -37,7 +41,11 @@ impl fmt::Debug for MeshKey {
 }
 
 impl MeshKey {
-    pub(crate) fn generate() -> Result<Self, KeyError> {
+    /// A new key.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn generate() -> Result<Self, KeyError> {
         let secret = SecretKey::try_generate_from_rng(&mut SysRng).map_err(KeyError::Random)?;
         // Both documents are wiped when dropped.
         let spki = secret.public_key().to_public_key_der().map_err(|error| KeyError::Encode(error.into()))?;
@@ -48,7 +56,8 @@ impl MeshKey {
     }
 
     /// SubjectPublicKeyInfo, DER.
-    pub(crate) fn spki(&self) -> &[u8] {
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
         &self.spki
     }
 
@@ -57,8 +66,17 @@ impl MeshKey {
         Arc::clone(&self.tls)
     }
 
+    /// The private key as PKCS#8 in PEM, for the one file that a workload reads it from. **A secret**.
+    ///
+    /// # Errors
+    /// [`KeyError::Encode`].
+    pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        self.signing.to_pkcs8_pem(LineEnding::LF).map_err(|error| KeyError::Encode(error.into()))
+    }
+
     /// ASN.1 ECDSA signature over a SHA-256 digest; deterministic (RFC 6979).
-    pub(crate) fn sign_prehash_asn1(&self, digest: &[u8; 32]) -> Vec<u8> {
+    #[must_use]
+    pub fn sign_prehash_asn1(&self, digest: &[u8; 32]) -> Vec<u8> {
         let signature: DerSignature = self
             .signing
             .sign_prehash(digest)

@@ -15,6 +15,8 @@
 //! ```
 
 mod args;
+#[cfg(feature = "atls")]
+pub mod atls;
 mod coordinator;
 mod identity;
 mod join;
@@ -29,6 +31,7 @@ pub use args::{MeshArgs, PlatformName};
 pub use coordinator::CoordinatorError;
 pub use identity::MeshIdentity;
 pub use join::{JoinError, join, join_within};
+pub use key::{KeyError, MeshKey};
 pub use peer::PeerError;
 #[cfg(feature = "sev-guest")]
 pub use quote::SevGuestQuoter;

@@ -35,7 +35,9 @@ impl FromStr for Component {
         let urls: Vec<String> = urls.split(',').map(str::to_owned).collect();
         let good = |url: &&String| {
             url.parse::<http::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https")) && uri.port().is_some() && uri.path() == "/"
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && uri.port().is_some()
+                    && uri.path() == "/"
             })
         };
         match urls.iter().find(|url| !good(url)) {

@@ -158,22 +158,23 @@ impl Stack<'_> {
             self.platform.member(&mut arguments, &self.directory.collateral(workload::COORDINATOR));
             let port = if instance == 1 { self.arguments.coordinator_port } else { 0 };
             arguments.text("--http-listen", &loopback(port));
-            arguments.text("--mesh-listen", &loopback(0)).text("--probe-listen", &loopback(0));
+            arguments.text("--join-listen", &loopback(0)).text("--probe-listen", &loopback(0));
             arguments.text("--user-listen", &loopback(0));
             match peers.get(usize::from(instance) - 1) {
                 None => {
-                    arguments.text("--attested-listen", &loopback(0));
+                    arguments.text("--mesh-listen", &loopback(0));
                 }
                 Some(own) => {
                     arguments.text("--state", &format!("directory:{}", self.deployment.state.display()));
-                    arguments.text("--attested-listen", own);
+                    arguments.text("--mesh-listen", own);
                     for peer in peers.iter().filter(|peer| *peer != own) {
                         arguments.text("--peer", peer);
                     }
                 }
             }
             let addresses = self.part(workload::COORDINATOR, instance, arguments, Vec::new()).await?;
-            let coordinator = Coordinator { http: address(&addresses, "http")?, mesh: address(&addresses, "mesh")? };
+            let coordinator =
+                Coordinator { http: address(&addresses, "http")?, join: address(&addresses, "join")? };
             coordinators.push(coordinator);
         }
         Ok(coordinators)
@@ -295,7 +296,7 @@ impl Stack<'_> {
         let mut arguments = Flags::new();
         for coordinator in coordinators {
             arguments.text("--coordinator", &format!("http://{}", coordinator.http));
-            arguments.text("--coordinator-mesh", &format!("http://{}", coordinator.mesh));
+            arguments.text("--coordinator-mesh", &format!("http://{}", coordinator.join));
         }
         arguments.path("--expected-manifest", &self.deployment.manifest);
         arguments.path("--workload-policy", &self.deployment.policy(name));
@@ -373,7 +374,7 @@ impl Stack<'_> {
 
 struct Coordinator {
     http: String,
-    mesh: String,
+    join: String,
 }
 
 fn loopback(port: u16) -> String {

@@ -112,6 +112,11 @@ impl PublicKey {
         Self::parse_spki(&spki)
     }
 
+    /// Whether it is on the curve P-256.
+    pub fn is_p256(&self) -> bool {
+        self.spki_der.starts_with(&P256_PREFIX)
+    }
+
     /// The SubjectPublicKeyInfo in DER, as it was read.
     pub fn spki_der(&self) -> &[u8] {
         &self.spki_der

@@ -135,8 +135,13 @@ impl Certificate {
     /// # Errors
     /// [`CertificateError`].
     pub fn parse_der(der: &[u8]) -> Result<Self, CertificateError> {
-        if der.len() > MAX_CERTIFICATE {
-            return Err(CertificateError::TooLong { len: der.len(), max: MAX_CERTIFICATE });
+        Self::parse_der_within(der, MAX_CERTIFICATE)
+    }
+
+    /// As [`Self::parse_der`], with another cap: evidence in an extension may be longer than all else.
+    pub(crate) fn parse_der_within(der: &[u8], max: usize) -> Result<Self, CertificateError> {
+        if der.len() > max {
+            return Err(CertificateError::TooLong { len: der.len(), max });
         }
         let [signed, outer_algorithm, signature] = elements(der).map_err(malformed)?[..] else {
             return Err(CertificateError::Field { field: "structure" });
