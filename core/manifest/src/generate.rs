@@ -1,14 +1,23 @@
-//! Manifests as `privatemode up` needs them: for the simulated platform, and for fake SEV-SNP reports. Manifests for real
-//! hardware come from another tool, which knows what must be measured.
+//! Writes manifests: what was typed in is written in one form, so that the same deployment gives the same bytes anywhere.
+//!
+//! Knows no measurements: somebody who built the images does. A required value that is not there is left out, and every
+//! verifier refuses such a manifest; [`Manifest::expected_missing`](crate::Manifest::expected_missing) names it. Parse what
+//! comes out to have it checked.
 
 mod snp;
+mod tdx;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::digest::PolicyHash;
-use crate::model::Role;
+use crate::json::Json;
+use crate::model::{ManifestError, Role};
+use crate::parse;
+use crate::reference::ReferenceValues;
+#[cfg(feature = "simulated")]
 use crate::reference::SnpReference;
 
 /// A workload of a deployment.
@@ -24,12 +33,88 @@ pub struct Entry<'a> {
     pub role: Role,
 }
 
+/// What a manifest is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The workloads; no two with the same policy.
+    pub entries: &'a [Entry<'a>],
+    /// What evidence must measure.
+    pub reference_values: &'a ReferenceValues,
+    /// Keys of those who may update it, SubjectPublicKeyInfo DER. None: immutable.
+    pub workload_owners: &'a [Vec<u8>],
+    /// Keys of those who may recover the coordinator, PKCS#1 DER.
+    pub seedshare_owners: &'a [Vec<u8>],
+    /// The wire protocols that the deployment speaks.
+    pub protocols: &'a [&'a str],
+}
+
+/// The protocols of this version's parts.
+pub const PROTOCOLS: [&str; 2] = ["fields/1", "sealed-body/1"];
+
+/// Writes a manifest, indented and with a final newline. The same plan gives the same bytes, in whatever order its workloads
+/// are given.
+pub fn manifest(plan: &Plan<'_>) -> Vec<u8> {
+    let ReferenceValues { snp, tdx, simulated } = plan.reference_values;
+    let keys = |list: &[Vec<u8>]| list.iter().map(hex::encode).collect();
+    let host_data = simulated.iter().filter_map(|entry| entry.host_data);
+    write(&ManifestJson {
+        policies: policies(plan.entries),
+        reference_values: ReferenceJson {
+            simulated: host_data.map(|hash| SimulatedJson { host_data: hex::encode(hash) }).collect(),
+            snp: snp.iter().map(|entry| ordered(snp::json(entry))).collect(),
+            tdx: tdx.iter().map(|entry| ordered(tdx::json(entry))).collect(),
+        },
+        workload_owner_pub_keys: keys(plan.workload_owners),
+        seedshare_owner_pub_keys: keys(plan.seedshare_owners),
+        protocols: plan.protocols,
+    })
+}
+
+/// Reads reference values as they stand under `ReferenceValues` in a manifest. Returns with them the paths of members that
+/// this version does not know, which most likely are mistyped.
+///
+/// # Errors
+/// [`ManifestError`] names the place.
+pub fn read_reference_values(json: &[u8]) -> Result<(ReferenceValues, Vec<String>), ManifestError> {
+    parse::reference_values(&Json::parse(json)?)
+}
+
+/// Writes an immutable manifest for the simulated platform.
+#[cfg(feature = "simulated")]
+pub fn simulated(entries: &[Entry<'_>]) -> Vec<u8> {
+    let policies = policies(entries);
+    let simulated = policies.keys().map(|hash| SimulatedJson { host_data: hash.clone() }).collect();
+    immutable(policies, ReferenceJson { simulated, snp: Vec::new(), tdx: Vec::new() })
+}
+
+/// As [`simulated`], for machines with SEV-SNP as `reference` describes them.
+#[cfg(feature = "simulated")]
+pub fn snp(entries: &[Entry<'_>], reference: &SnpReference) -> Vec<u8> {
+    let snp = vec![ordered(snp::json(reference))];
+    immutable(policies(entries), ReferenceJson { simulated: Vec::new(), snp, tdx: Vec::new() })
+}
+
+#[cfg(feature = "simulated")]
+fn immutable(policies: BTreeMap<String, PolicyJson<'_>>, reference_values: ReferenceJson) -> Vec<u8> {
+    write(&ManifestJson {
+        policies,
+        reference_values,
+        workload_owner_pub_keys: Vec::new(),
+        seedshare_owner_pub_keys: Vec::new(),
+        protocols: &PROTOCOLS,
+    })
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ManifestJson<'a> {
     policies: BTreeMap<String, PolicyJson<'a>>,
     reference_values: ReferenceJson,
-    protocols: [&'static str; 2],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    workload_owner_pub_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seedshare_owner_pub_keys: Vec<String>,
+    protocols: &'a [&'a str],
 }
 
 #[derive(Serialize)]
@@ -47,28 +132,15 @@ struct ReferenceJson {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     simulated: Vec<SimulatedJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    snp: Vec<serde_json::Value>,
+    snp: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tdx: Vec<Value>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct SimulatedJson {
     host_data: String,
-}
-
-/// Writes an immutable manifest for the simulated platform, indented and with a final newline. The same entries give the
-/// same bytes. Parse the result to have it checked: one entry must be a coordinator.
-pub fn simulated(entries: &[Entry<'_>]) -> Vec<u8> {
-    let policies = policies(entries);
-    let simulated = policies.keys().map(|hash| SimulatedJson { host_data: hash.clone() }).collect();
-    manifest(policies, ReferenceJson { simulated, snp: Vec::new() })
-}
-
-/// As [`simulated`], for machines with SEV-SNP as `reference` describes them. A required value that is not there is left
-/// out, and verifiers refuse such a manifest.
-pub fn snp(entries: &[Entry<'_>], reference: &SnpReference) -> Vec<u8> {
-    let references = ReferenceJson { simulated: Vec::new(), snp: vec![snp::json(reference)] };
-    manifest(policies(entries), references)
 }
 
 fn policies<'a>(entries: &[Entry<'a>]) -> BTreeMap<String, PolicyJson<'a>> {
@@ -85,89 +157,24 @@ fn policies<'a>(entries: &[Entry<'a>]) -> BTreeMap<String, PolicyJson<'a>> {
         .collect()
 }
 
-fn manifest(policies: BTreeMap<String, PolicyJson<'_>>, reference_values: ReferenceJson) -> Vec<u8> {
-    let manifest = ManifestJson { policies, reference_values, protocols: ["fields/1", "sealed-body/1"] };
-    #[expect(clippy::expect_used, reason = "strings always serialise")]
-    let mut json = serde_json::to_vec_pretty(&manifest).expect("strings always serialise");
+/// Members by name. A JSON library's map has them in this order or in that of insertion, as its features say.
+fn ordered(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<String, Value> = members.into_iter().collect();
+            Value::Object(members.into_iter().map(|(name, value)| (name, ordered(value))).collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(ordered).collect()),
+        plain => plain,
+    }
+}
+
+fn write(manifest: &ManifestJson<'_>) -> Vec<u8> {
+    #[expect(clippy::expect_used, reason = "strings and numbers always serialise")]
+    let mut json = serde_json::to_vec_pretty(manifest).expect("strings and numbers always serialise");
     json.push(b'\n');
     json
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Manifest;
-
-    const ENTRIES: [Entry<'static>; 2] = [
-        Entry {
-            policy: b"coordinator",
-            sans: &["coordinator"],
-            workload_secret_id: None,
-            role: Role::Coordinator,
-        },
-        Entry {
-            policy: b"secrets",
-            sans: &["secret-service", "127.0.0.1"],
-            workload_secret_id: Some("secret-service"),
-            role: Role::Workload,
-        },
-    ];
-
-    #[test]
-    fn what_is_generated_parses_to_what_was_meant() {
-        let manifest = Manifest::parse(&simulated(&ENTRIES)).unwrap();
-        assert!(manifest.is_simulated());
-        assert!(manifest.is_immutable());
-        assert_eq!(manifest.protocols(), ["fields/1", "sealed-body/1"]);
-        assert!(manifest.unknown_members().is_empty());
-        assert!(manifest.expected_missing().is_empty());
-        for entry in ENTRIES {
-            let parsed = manifest.policy(&PolicyHash::of(entry.policy)).unwrap();
-            assert_eq!(parsed.sans, entry.sans);
-            assert_eq!(parsed.workload_secret_id.as_deref(), entry.workload_secret_id);
-            assert_eq!(parsed.role, entry.role);
-        }
-        assert_eq!(manifest.policies().count(), 2);
-    }
-
-    #[test]
-    fn reference_values_of_hardware_come_back_as_they_were() {
-        use privatemode_attest::snp::Product;
-
-        use crate::reference::{SnpGuestPolicy, SnpPlatformInfo, SnpTcb};
-        let reference = SnpReference {
-            product_name: Some(Product::Genoa),
-            trusted_measurement: Some([0x3e; 48]),
-            minimum_tcb: SnpTcb {
-                fmc: None,
-                bootloader: Some(4),
-                tee: Some(0),
-                snp: Some(24),
-                microcode: Some(219),
-            },
-            guest_policy: SnpGuestPolicy { abi_minor: 31, smt: true, ..SnpGuestPolicy::default() },
-            platform_info: SnpPlatformInfo { ecc_enabled: true, ..SnpPlatformInfo::default() },
-            minimum_mitigation_vector: 3,
-            allowed_chip_ids: vec![[0xc5; 64]],
-            require_id_block: true,
-            ..SnpReference::default()
-        };
-        let manifest = Manifest::parse(&snp(&ENTRIES, &reference)).unwrap();
-        assert_eq!(manifest.reference_values().snp, [reference]);
-        assert!(!manifest.is_simulated());
-        assert!(manifest.unknown_members().is_empty());
-        assert!(manifest.expected_missing().is_empty());
-        assert_eq!(manifest.policies().count(), 2);
-
-        let incomplete = SnpReference { product_name: Some(Product::Genoa), ..SnpReference::default() };
-        let manifest = Manifest::parse(&snp(&ENTRIES, &incomplete)).unwrap();
-        assert_eq!(manifest.expected_missing().len(), 5, "{:?}", manifest.expected_missing());
-    }
-
-    #[test]
-    fn the_same_entries_give_the_same_bytes() {
-        let [first, second] = ENTRIES;
-        assert_eq!(simulated(&ENTRIES), simulated(&[second, first]));
-        assert!(simulated(&ENTRIES).ends_with(b"}\n"));
-    }
-}
+mod tests;

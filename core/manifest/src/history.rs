@@ -1,9 +1,12 @@
 //! The history of manifests and what the coordinator's evidence binds (`protocol.md` §8).
 
 use std::fmt;
+use std::str::FromStr;
 
 use privatemode_attest::ReportData;
 use sha2::{Digest, Sha256};
+
+use crate::digest::HashError;
 
 /// A digest over a whole history of manifests: SHA-256(SHA-256(manifest) ‖ previous transition), the first one after 32
 /// zero bytes.
@@ -62,6 +65,17 @@ pub fn report_data(nonce: &[u8; 32], transition: &Transition, root_ca: &[u8], me
 
 fn step(manifest: &[u8], previous: &[u8; 32]) -> Transition {
     Transition(Sha256::new().chain_update(Sha256::digest(manifest)).chain_update(previous).finalize().into())
+}
+
+/// 64 hexadecimal digits of either case.
+impl FromStr for Transition {
+    type Err = HashError;
+
+    fn from_str(text: &str) -> Result<Self, HashError> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| HashError)?;
+        Ok(Self(bytes))
+    }
 }
 
 impl fmt::Display for Transition {

@@ -13,9 +13,9 @@
 )]
 
 pub mod appraise;
+pub mod diff;
 mod digest;
 mod document;
-#[cfg(feature = "simulated")]
 pub mod generate;
 pub mod history;
 mod json;
@@ -24,6 +24,7 @@ pub mod needs;
 pub mod options;
 mod parse;
 pub mod reference;
+mod review;
 pub mod verify;
 pub mod workload;
 
@@ -33,6 +34,7 @@ pub use document::{AttestationDocument, DocumentError};
 pub use model::{Manifest, ManifestError, PolicyEntry, Role};
 pub use needs::{Needs, NeedsError, needs};
 pub use options::{Collateral, Roots, SnpCollateral, TdxCollateral, VerifyOptions};
+pub use review::review;
 pub use verify::{
     Platform, VerifiedDeployment, VerifyError, document_needs, verify_deployment, verify_deployment_report,
 };

@@ -10,6 +10,7 @@ use reader::{Object, array, hex_list, short, strings};
 use crate::digest::PolicyHash;
 use crate::json::Json;
 use crate::model::{ManifestError, Parts, PolicyEntry, Role};
+use crate::reference::ReferenceValues;
 
 /// Caps. A deployment has tens of policies with a handful of names.
 const MAX_POLICIES: usize = 1024;
@@ -47,6 +48,14 @@ pub(crate) fn manifest(raw: &[u8]) -> Result<Parts, ManifestError> {
             missing,
         }),
     }
+}
+
+/// Reference values that stand alone, and the members in them that this version does not know.
+pub(crate) fn reference_values(json: &Json) -> Result<(ReferenceValues, Vec<String>), ManifestError> {
+    let (mut unknown, mut missing) = (Vec::new(), Vec::new());
+    let member = ("ReferenceValues".to_owned(), json);
+    let values = values::reference_values(Some(member), &mut unknown, &mut missing)?;
+    Ok((values, unknown))
 }
 
 fn policies(

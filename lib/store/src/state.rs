@@ -4,11 +4,15 @@
 //! must only be a store: what was written is there, and of two swaps from the same state one loses. Holds nothing secret.
 //! Specification: `attestation.md` §2.
 
+mod config_map;
+mod directory;
 mod key;
 mod memory;
 
 use crate::{Cause, StoreFuture};
 
+pub use config_map::{ConfigMapError, ConfigMapSettings, ConfigMapState};
+pub use directory::{DirectoryError, DirectoryState};
 pub use key::StateKey;
 pub use memory::MemoryState;
 
@@ -45,6 +49,14 @@ pub enum StateError {
         /// Longest length.
         max: usize,
     },
+    /// In the entry's place is something that this store did not write. Asking again does not help.
+    #[error("`{key}` in the coordinator's store is no entry")]
+    Foreign {
+        /// Which.
+        key: StateKey,
+        /// What is there.
+        source: Cause,
+    },
     /// The store cannot be reached, or says no.
     #[error("the coordinator's store does not answer")]
     Unavailable(#[source] Cause),
@@ -59,4 +71,11 @@ pub enum SwapError {
     /// Not done, or nobody knows.
     #[error(transparent)]
     Store(#[from] StateError),
+}
+
+fn check_length(key: &StateKey, value: &[u8], max: usize) -> Result<(), StateError> {
+    if value.len() > max {
+        return Err(StateError::TooLong { key: *key, len: value.len(), max });
+    }
+    Ok(())
 }

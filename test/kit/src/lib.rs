@@ -1,4 +1,5 @@
-//! Fakes for tests: an inference engine, hardware vendors, a gateway gone bad; guards for real processes, and a real etcd.
+//! Fakes for tests: an inference engine, hardware vendors, a Kubernetes API server, a gateway gone bad; guards for real
+//! processes, and a real etcd.
 //!
 //! Nothing here is part of the product. What listens does so on 127.0.0.1, on a port that the system picks, and stops
 //! when it is dropped.
@@ -7,6 +8,7 @@
 
 mod connection;
 mod etcd;
+pub mod kubernetes;
 pub mod members;
 mod process;
 mod segments;

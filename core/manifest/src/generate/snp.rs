@@ -102,7 +102,7 @@ fn info(info: &SnpPlatformInfo) -> Value {
     })
 }
 
-fn present<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+pub(super) fn present<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(there.collect::<Map<_, _>>())
 }

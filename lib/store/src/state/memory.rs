@@ -28,6 +28,7 @@ impl MemoryState {
     }
 
     fn swap_now(&self, expected: Option<&[u8]>, new: &[u8]) -> Result<(), SwapError> {
+        super::check_length(&StateKey::Latest, new, MAX_ENTRY)?;
         let mut entries = self.lock();
         if entries.get(&StateKey::Latest).map(Vec::as_slice) != expected {
             return Err(SwapError::Lost);
@@ -51,9 +52,7 @@ impl StateStore for MemoryState {
 
     fn put<'a>(&'a self, key: &'a StateKey, value: &'a [u8]) -> StoreFuture<'a, (), StateError> {
         Box::pin(async move {
-            if value.len() > MAX_ENTRY {
-                return Err(StateError::TooLong { key: *key, len: value.len(), max: MAX_ENTRY });
-            }
+            super::check_length(key, value, MAX_ENTRY)?;
             self.lock().entry(*key).or_insert_with(|| value.to_vec());
             Ok(())
         })
