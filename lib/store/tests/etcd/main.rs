@@ -4,3 +4,4 @@ mod auth;
 mod client;
 mod common;
 mod failover;
+mod secrets;
