@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use privatemode_mesh::MeshArgs;
+use privatemode_store::etcd::EtcdUrl;
 
 use crate::{EngineTarget, ModelTasks};
 
@@ -36,6 +37,13 @@ pub struct Config {
     /// The secret service, over mesh TLS.
     #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000")]
     pub secret_service: String,
+    /// A member of etcd, once per member: secrets are watched there, and those that are missed looked up there. Without it they
+    /// are looked up at the secret service. Our manifest entry begins with `continuum-etcd-client` then.
+    #[arg(long, value_name = "URL")]
+    pub etcd: Vec<EtcdUrl>,
+    /// The workload name in etcd's mesh certificates.
+    #[arg(long, value_name = "NAME", default_value = "etcd")]
+    pub etcd_workload: String,
     /// Where sealed requests are claimed, so that each runs once: `mesh` asks the secret service, for all workers together;
     /// `local` remembers here and is right only for a worker that shares its secrets with no other.
     #[arg(long, value_name = "PLACE", value_enum, default_value_t = ClaimsPlace::Mesh)]

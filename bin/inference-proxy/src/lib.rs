@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! gateway ──mesh TLS, sealed──▶ Worker ──loopback or Unix socket, plain──▶ engine
-//!                                 └── SecretCache ──▶ SecretSource (secret service)
+//!                                 └── SecretCache ──▶ SecretSource (secret service, or etcd)
+//!                                          ▲───────── SecretWatch (etcd)
 //! ```
 //!
 //! The order of checks is in the modules `handler` (sealed fields) and `sealed` (sealed bodies). Holds no keys of users, keeps no bodies and logs none.
@@ -34,5 +35,5 @@ pub use metrics::Metrics;
 pub use ocsp::{GpuStatus, GpuStatusError};
 pub use run::run;
 pub use sealed::{ReceiptSigner, Sealing};
-pub use secrets::{Found, LookupError, MeshSource, SecretCache, SecretSource, StoreSource};
+pub use secrets::{Found, LookupError, MeshSource, SecretCache, SecretSource, SecretWatch, StoreSource};
 pub use tasks::{ModelTasks, Tasks, TasksError};

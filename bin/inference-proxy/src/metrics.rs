@@ -17,6 +17,7 @@ pub struct Metrics {
     pub(crate) open_requests: Gauge,
     pub(crate) open_streams: Gauge,
     pub(crate) cached_secrets: Gauge,
+    pub(crate) secrets_watched: Gauge,
 }
 
 /// How a lookup ended.
@@ -45,6 +46,11 @@ impl Metrics {
                 &[],
             ),
             cached_secrets: registry.gauge("privatemode_cached_secrets", "Secrets in the cache.", &[]),
+            secrets_watched: registry.gauge(
+                "privatemode_secrets_watched",
+                "1 while new secrets come by themselves (--etcd), 0 while each is looked up.",
+                &[],
+            ),
         }
     }
 

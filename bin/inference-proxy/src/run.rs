@@ -13,19 +13,21 @@ use privatemode_service::{
     metrics::Registry, serve, serve_health,
 };
 use privatemode_store::{
-    MonotonicClock,
+    EtcdSecrets, MonotonicClock,
     claims::{ClaimMemory, system_now},
+    etcd::{Etcd, EtcdTimeouts},
 };
 use privatemode_wire::replay::ReplayLimits;
 
 use crate::{
     Claims, ClaimsPlace, Config, Engine, EngineTimeouts, GpuStatus, Limits, LocalClaims, MeshClaims,
-    MeshSource, Metrics, ReceiptSigner, Sealing, SecretCache, Tasks, Worker, handler::plain,
+    MeshSource, Metrics, ReceiptSigner, Sealing, SecretCache, SecretWatch, StoreSource, Tasks, Worker,
+    handler::plain,
 };
 
 /// Secrets in memory at most; more users than one worker ever serves within an hour.
 const MAX_SECRETS: usize = 100_000;
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often the engine is asked whether it lives, before and after it did.
 const ENGINE_CHECKS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -38,9 +40,7 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
 
         let registry = Registry::new();
         let metrics = Metrics::new(&registry);
-        let source = Arc::new(MeshSource::new(&config.secret_service, Arc::clone(&identity)));
-        let clock = Arc::new(MonotonicClock::new());
-        let secrets = SecretCache::new(source, clock, MAX_SECRETS, metrics.clone());
+        let (secrets, watch) = secrets(&config, &identity, &metrics)?;
         let limits = Limits {
             body: config.max_body,
             buffered: config.max_buffered,
@@ -58,6 +58,7 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         let health = Health::new();
         let background = [
             tokio::spawn(sweep(secrets, process.shutdown.clone())),
+            tokio::spawn(watch_secrets(watch, process.shutdown.clone())),
             tokio::spawn(watch_engine(engine, health.clone(), process.shutdown.clone())),
             renewal,
         ];
@@ -73,6 +74,27 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         }
         Ok(())
     })
+}
+
+/// The cache of secrets, and what keeps it in step where they are in etcd.
+fn secrets(
+    config: &Config,
+    identity: &Arc<MeshIdentity>,
+    metrics: &Metrics,
+) -> anyhow::Result<(SecretCache, Option<SecretWatch>)> {
+    let clock = Arc::new(MonotonicClock::new());
+    if config.etcd.is_empty() {
+        let source = Arc::new(MeshSource::new(&config.secret_service, Arc::clone(identity)));
+        return Ok((SecretCache::new(source, clock, MAX_SECRETS, metrics.clone()), None));
+    }
+    let tls = Arc::new(identity.client_config(&config.etcd_workload));
+    let etcd = Etcd::new(&config.etcd, Some(tls), EtcdTimeouts::default()).context("cannot use --etcd")?;
+    // it only reads: the capacity is for those who put
+    let store = Arc::new(EtcdSecrets::new(etcd.clone(), clock.clone(), 0));
+    let source = Arc::new(StoreSource::new(store.clone()));
+    let cache = SecretCache::new(source, clock, MAX_SECRETS, metrics.clone());
+    let watch = SecretWatch::new(etcd, store, cache.clone(), metrics.clone());
+    Ok((cache, Some(watch)))
 }
 
 fn sealing(
@@ -105,6 +127,9 @@ fn check(config: &Config) -> anyhow::Result<(Arc<Engine>, GpuStatus)> {
             "--secret-service: `{}` is not of the form https://HOST:PORT",
             config.secret_service
         ));
+    }
+    for url in config.etcd.iter().filter(|url| !url.is_tls() && !url.is_loopback()) {
+        faults.add(format!("--etcd {url}: secrets would cross the network in plain: use https"));
     }
     let timeouts =
         EngineTimeouts { answer: Duration::from_secs(config.engine_timeout), ..EngineTimeouts::default() };
@@ -141,6 +166,12 @@ async fn admit_gateway(
 async fn sweep(secrets: SecretCache, shutdown: Shutdown) {
     while !paused(SWEEP_EVERY, &shutdown).await {
         secrets.sweep();
+    }
+}
+
+async fn watch_secrets(watch: Option<SecretWatch>, shutdown: Shutdown) {
+    if let Some(watch) = watch {
+        watch.run(shutdown).await;
     }
 }
 

@@ -1,8 +1,9 @@
-//! Where a request's secret comes from: the secret service, through a cache in memory.
+//! Where a request's secret comes from: the secret service, or etcd itself, through a cache in memory.
 
 mod cache;
 mod mesh;
 mod store;
+mod watch;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use privatemode_wire::{Secret, SecretId};
 pub use cache::SecretCache;
 pub use mesh::MeshSource;
 pub use store::StoreSource;
+pub use watch::SecretWatch;
 
 /// A secret as its source has it.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub trait SecretSource: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// No connection, no TLS, or no whole answer.
-    #[error("the secret service cannot be reached")]
+    #[error("the secret service or its store cannot be reached")]
     Unreachable(#[source] BoxError),
     /// An answer that is neither a secret nor its absence.
     #[error("the secret service answered with status {status}")]

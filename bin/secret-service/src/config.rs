@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use privatemode_mesh::MeshArgs;
+use privatemode_store::etcd::EtcdUrl;
 
 /// The settings of the secret service.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,13 @@ pub struct Config {
     /// refused with 503. Each takes some 30 bytes. One secret may have an eighth of them.
     #[arg(long, value_name = "COUNT", default_value_t = 4_000_000)]
     pub max_claims: usize,
+    /// A member of etcd, where secrets and claims are kept for all secret services; once per member. Without it they are kept in
+    /// this process, which then is the only one and forgets them when it ends.
+    #[arg(long, value_name = "URL")]
+    pub etcd: Vec<EtcdUrl>,
+    /// The workload name in etcd's mesh certificates.
+    #[arg(long, value_name = "NAME", default_value = "etcd")]
+    pub etcd_workload: String,
     /// Identity and trust.
     #[command(flatten)]
     pub mesh: MeshArgs,

@@ -6,11 +6,14 @@
 //!                                             POST /v1/claims              ◀──mesh TLS── inference proxy
 //! ```
 //!
-//! The gateway relays an exchange and learns nothing from it; only an inference proxy may ask for a secret. Also
+//! The gateway relays an exchange and learns nothing from it; only an inference proxy may ask for a secret. With `--etcd` any
+//! number of these processes do the same behind one address: nothing that matters is kept in them. Also
 //! remembers, for all workers together, which sealed requests have run (§9). Opens no request bodies and knows no accounts.
 
 mod caller;
 mod config;
+mod etcd;
+mod keep;
 mod metrics;
 mod run;
 mod secrets;

@@ -43,6 +43,15 @@ impl Metrics {
             Err(Refusal::Share) => "share",
             Err(Refusal::Full) => "full",
         };
+        self.count_claim(result);
+    }
+
+    /// Nobody could be asked.
+    pub(crate) fn claim_failed(&self) {
+        self.count_claim("unavailable");
+    }
+
+    fn count_claim(&self, result: &'static str) {
         self.registry
             .counter(
                 "privatemode_claims_total",

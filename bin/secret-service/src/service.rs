@@ -12,7 +12,7 @@ use privatemode_service::{
 };
 use privatemode_store::{
     PutError, StoredSecret,
-    claims::{ClaimMemory, ClaimMessage, RefusalMessage},
+    claims::{ClaimFailure, ClaimMessage, ClaimStore, RefusalMessage},
 };
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -27,7 +27,7 @@ const MAX_LOOKUP: usize = 1024;
 #[derive(Clone)]
 pub struct SecretService {
     secrets: Arc<Secrets>,
-    claims: Arc<ClaimMemory>,
+    claims: Arc<dyn ClaimStore>,
     metrics: Metrics,
 }
 
@@ -69,7 +69,7 @@ impl Route {
 impl SecretService {
     /// Serves `secrets` and `claims`.
     #[must_use]
-    pub fn new(secrets: Arc<Secrets>, claims: Arc<ClaimMemory>, metrics: Metrics) -> Self {
+    pub fn new(secrets: Arc<Secrets>, claims: Arc<dyn ClaimStore>, metrics: Metrics) -> Self {
         Self { secrets, claims, metrics }
     }
 
@@ -113,7 +113,7 @@ impl SecretService {
         match route {
             Route::Exchange => self.exchange(&read_limited(request.into_body(), MAX_EXCHANGE).await?).await,
             Route::Lookup => self.lookup(&read_limited(request.into_body(), MAX_LOOKUP).await?).await,
-            Route::Claim => self.claim(&read_limited(request.into_body(), ClaimMessage::MAX).await?),
+            Route::Claim => self.claim(&read_limited(request.into_body(), ClaimMessage::MAX).await?).await,
         }
     }
 
@@ -139,13 +139,24 @@ impl SecretService {
         }
     }
 
-    /// 204: the worker may answer the request, and nobody else ever.
-    fn claim(&self, body: &[u8]) -> Result<Response<BoxBody>, ApiError> {
+    /// 204: the worker may answer the request, and nobody else ever. A 503 whose body is no refusal: nobody can tell.
+    async fn claim(&self, body: &[u8]) -> Result<Response<BoxBody>, ApiError> {
         let ClaimMessage { key, sent } = ClaimMessage::parse(body).map_err(|error| {
             ApiError::bad_request("bad_claim", "Expected {\"key\": …, \"sent\": …}.")
                 .with_private(Chain(&error))
         })?;
-        let claimed = self.claims.claim(&key, sent);
+        let claimed = match self.claims.claim_once(&key, sent).await {
+            Ok(()) => Ok(()),
+            Err(ClaimFailure::Refused(refusal)) => Err(refusal),
+            Err(error @ ClaimFailure::Unavailable(_)) => {
+                self.metrics.claim_failed();
+                return Err(ApiError::unavailable(
+                    "claims_unavailable",
+                    "Nobody can tell whether this request ran before. Try again.",
+                )
+                .with_private(Chain(&error)));
+            }
+        };
         self.metrics.claim(claimed);
         let (status, mut response) = match claimed {
             Ok(()) => (StatusCode::NO_CONTENT, Response::new(empty())),

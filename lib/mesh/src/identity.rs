@@ -8,7 +8,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use privatemode_attest::{UnixTime, mesh::VerifiedMeshCertificate};
+use privatemode_attest::{
+    UnixTime,
+    mesh::{San, VerifiedMeshCertificate},
+};
 use privatemode_manifest::{Manifest, VerifiedDeployment};
 use rustls::{
     RootCertStore,
@@ -43,6 +46,8 @@ pub(crate) struct State {
     pub(crate) deployment: VerifiedDeployment,
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) certified: Arc<CertifiedKey>,
+    /// The leaf's first name.
+    pub(crate) name: String,
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) clients: Arc<dyn ClientCertVerifier>,
     pub(crate) not_after: UnixTime,
@@ -73,10 +78,15 @@ impl State {
         // Only the leaf is shown: it is signed by the CA directly, and nothing else would count.
         let shown = chain.iter().take(1).cloned().collect();
         let certified = Arc::new(CertifiedKey::new(shown, key.tls()));
+        let name = match leaf.sans().first() {
+            Some(San::Dns(name) | San::Uri(name)) => name.clone(),
+            Some(San::Ip(address)) => address.to_string(),
+            None => String::new(),
+        };
         let not_after = leaf.not_after();
         let left = not_after.as_secs().saturating_sub(now.as_secs());
         let renew_at = now.saturating_add(left / 3 * 2);
-        Ok(Self { deployment, chain, certified, roots, clients, not_after, renew_at })
+        Ok(Self { deployment, chain, certified, name, roots, clients, not_after, renew_at })
     }
 }
 
@@ -91,6 +101,12 @@ impl MeshIdentity {
     #[must_use]
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.shared.state.load().chain.clone()
+    }
+
+    /// The first name in our certificate, which is its common name as well: as whom etcd knows us.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.shared.state.load().name.clone()
     }
 
     /// ASN.1 ECDSA (P-256) signature over a SHA-256 digest by the key of [`Self::leaf_der`]. The key stays the same over

@@ -2,9 +2,12 @@
 //!
 //! [`ClaimMemory`] is `core/wire`'s replay memory with a clock and a lock. One lives in the secret service, for all workers
 //! that share its secrets; a worker that stands alone has its own. Nothing is written down: after a restart the memory
-//! refuses what was sent before (its floor). protocol.md, section 9.
+//! refuses what was sent before (its floor). [`EtcdClaims`] keeps claims in etcd, for several secret services. Both are a
+//! [`ClaimStore`]. protocol.md, section 9.
 
+mod etcd;
 mod message;
+mod store;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +19,9 @@ use privatemode_wire::{
     stream::UnixMillis,
 };
 
+pub use etcd::{CLAIMS_PREFIX, EtcdClaims};
 pub use message::{ClaimMessage, ClaimMessageError, RefusalMessage};
+pub use store::{ClaimFailure, ClaimStore};
 
 /// A wall clock: sending times are compared between machines.
 pub type Now = Arc<dyn Fn() -> UnixMillis + Send + Sync>;

@@ -1,7 +1,8 @@
 //! Secrets with expiry behind one trait.
 //!
 //! [`SecretStore`] is what the secret service needs from a store: put a new secret under an ID that is not taken, and
-//! get it back until it expires. [`Embedded`] keeps the secrets in this process. Knows nothing of how a secret was
+//! get it back until it expires. [`Embedded`] keeps the secrets in this process, [`EtcdSecrets`]
+//! in etcd. Knows nothing of how a secret was
 //! agreed on or of who may read it; specification: `protocol.md` §4. [`claims`] lets each request run once; §9. [`state`]
 //! keeps the coordinators' history, which is public. [`etcd`] is the client for what is kept there.
 
@@ -9,6 +10,8 @@ pub mod claims;
 mod clock;
 mod embedded;
 pub mod etcd;
+mod etcd_secrets;
+mod leases;
 pub mod state;
 
 use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
@@ -17,6 +20,7 @@ use zeroize::Zeroizing;
 
 pub use clock::{Clock, ManualClock, MonotonicClock};
 pub use embedded::Embedded;
+pub use etcd_secrets::{EtcdSecrets, SECRETS_PREFIX};
 
 /// The longest secret that a store takes, in bytes. Ours have 32.
 pub const MAX_SECRET_LEN: usize = 64;

@@ -1,6 +1,8 @@
 //! Keeps secrets in memory until they expire, and asks for each missing one only once at a time.
 //!
-//! That a secret does not exist is never remembered: a client uses a new secret the moment it was exchanged.
+//! That a secret does not exist is never remembered: a client uses a new secret the moment it was exchanged. Secrets also
+//! come and go by themselves where the source is watched (`watch`): a lookup that was under way when its secret changed
+//! is not kept. Expiry is by the monotonic clock alone: setting the machine's clock neither revives nor kills a secret.
 
 use std::{
     collections::HashMap,
@@ -37,12 +39,24 @@ struct Inner {
 #[derive(Default)]
 struct State {
     secrets: HashMap<SecretId, Cached>,
-    flights: HashMap<SecretId, Flight>,
+    flights: HashMap<SecretId, InFlight>,
+    /// The number of the present reading of all secrets.
+    generation: u32,
 }
 
 struct Cached {
     secret: Arc<Secret>,
     expires_at: Duration,
+    /// The reading of all secrets that it was in; [`LOOKED_UP`]: in none.
+    generation: u32,
+}
+
+const LOOKED_UP: u32 = 0;
+
+struct InFlight {
+    flight: Flight,
+    /// Something is known that its answer may not know.
+    outdated: bool,
 }
 
 impl SecretCache {
@@ -80,6 +94,43 @@ impl SecretCache {
         self.0.show_size(&state);
     }
 
+    /// Takes a secret that the source has told of, in place of one that was there. Beyond the capacity it is looked up
+    /// when it is needed.
+    pub fn insert(&self, id: SecretId, Found { secret, expires_in }: Found) {
+        let expires_at = self.0.clock.now().saturating_add(expires_in);
+        let mut state = self.0.lock();
+        state.outdate(&id);
+        let cached = Cached { secret: Arc::new(secret), expires_at, generation: state.generation };
+        if state.secrets.len() < self.0.capacity || state.secrets.contains_key(&id) {
+            state.secrets.insert(id, cached);
+        }
+        self.0.show_size(&state);
+    }
+
+    /// Wipes a secret that the source has no more.
+    pub fn remove(&self, id: &SecretId) {
+        let mut state = self.0.lock();
+        state.outdate(id);
+        state.secrets.remove(id);
+        self.0.show_size(&state);
+    }
+
+    /// All secrets are about to be read anew, and inserted.
+    pub fn begin_reading(&self) {
+        let mut state = self.0.lock();
+        state.generation = state.generation.checked_add(1).unwrap_or(LOOKED_UP + 1);
+    }
+
+    /// All were: wipes those that were not among them.
+    pub fn end_reading(&self) {
+        let mut state = self.0.lock();
+        let generation = state.generation;
+        state.secrets.retain(|_, cached| cached.generation == generation);
+        // their answers may be older than what was read
+        state.flights.values_mut().for_each(|flight| flight.outdated = true);
+        self.0.show_size(&state);
+    }
+
     /// How many secrets are in memory.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -103,13 +154,13 @@ impl SecretCache {
             self.0.show_size(&state);
         }
         if let Some(flight) = state.flights.get(id) {
-            return Err(flight.clone());
+            return Err(flight.flight.clone());
         }
         // the task cannot land before the lock is free, so it finds its flight
         let task = tokio::spawn(Arc::clone(&self.0).fly(id.clone()));
         let flight = async move { task.await.unwrap_or_else(|_| Err(Arc::new(LookupError::Aborted))) };
         let flight = flight.boxed().shared();
-        state.flights.insert(id.clone(), flight.clone());
+        state.flights.insert(id.clone(), InFlight { flight: flight.clone(), outdated: false });
         Err(flight)
     }
 }
@@ -137,11 +188,15 @@ impl Inner {
         let now = self.clock.now();
         let secret = Arc::new(secret);
         let mut state = self.lock();
+        if state.flights.get(id).is_some_and(|flight| flight.outdated) {
+            return secret;
+        }
         if state.secrets.len() >= self.capacity {
             state.secrets.retain(|_, cached| cached.expires_at > now);
         }
         if state.secrets.len() < self.capacity {
-            let cached = Cached { secret: Arc::clone(&secret), expires_at: now.saturating_add(expires_in) };
+            let expires_at = now.saturating_add(expires_in);
+            let cached = Cached { secret: Arc::clone(&secret), expires_at, generation: LOOKED_UP };
             state.secrets.insert(id.clone(), cached);
         }
         self.show_size(&state);
@@ -154,6 +209,14 @@ impl Inner {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn outdate(&mut self, id: &SecretId) {
+        if let Some(flight) = self.flights.get_mut(id) {
+            flight.outdated = true;
+        }
     }
 }
 

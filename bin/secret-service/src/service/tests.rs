@@ -7,7 +7,7 @@ use p256::ecdsa::{
     signature::hazmat::{PrehashSigner, PrehashVerifier},
 };
 use privatemode_service::metrics::Registry;
-use privatemode_store::{Embedded, ManualClock};
+use privatemode_store::{Embedded, ManualClock, StoreFuture, claims::ClaimMemory};
 use privatemode_wire::exchange::{ClientExchange, ExchangeReply, FinishError, SignedExchange};
 use privatemode_wire::{
     replay::{Refusal, ReplayKey, ReplayLimits},
@@ -56,7 +56,7 @@ fn fixture(capacity: usize) -> Fixture {
     let now = Arc::new(|| UnixMillis(1_000_000));
     let limits = ReplayLimits { future: 0, ..ReplayLimits::with_capacity(2) };
     let claims = Arc::new(ClaimMemory::begin(limits, now, [1; 16]));
-    let service = SecretService::new(Arc::new(secrets), Arc::clone(&claims), Metrics::new(&registry));
+    let service = SecretService::new(Arc::new(secrets), claims.clone(), Metrics::new(&registry));
     Fixture { clock, store, key: verifying, registry, claims, service }
 }
 
@@ -278,4 +278,31 @@ async fn what_is_no_claim_is_refused() {
     let (status, _) = post(&fixture.service, Caller::InferenceProxy, "/v1/claims", long).await;
     assert_eq!(status, 413);
     assert!(fixture.claims.is_empty());
+}
+
+/// Whoever remembers cannot be asked.
+struct NoMemory;
+
+impl ClaimStore for NoMemory {
+    fn claim_once<'a>(&'a self, _: &'a ReplayKey, _: UnixMillis) -> StoreFuture<'a, (), ClaimFailure> {
+        Box::pin(async { Err(ClaimFailure::Unavailable("the memory is gone".into())) })
+    }
+
+    fn now(&self) -> UnixMillis {
+        UnixMillis(1_000_000)
+    }
+
+    fn remembered(&self) -> usize {
+        0
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_can_decide_is_not_granted() {
+    let mut fixture = fixture(4);
+    fixture.service.claims = Arc::new(NoMemory);
+    // no refusal: a worker must not take it for a word of the memory
+    assert_eq!(claim(&fixture, 1, 1_000_000).await, (503, None));
+    let text = fixture.registry.render();
+    assert!(text.contains(r#"privatemode_claims_total{result="unavailable"} 1"#), "{text}");
 }

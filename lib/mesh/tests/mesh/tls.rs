@@ -72,6 +72,7 @@ async fn the_right_names_are_let_in() {
     let fake = Fake::start();
     let (service, gateway, worker) =
         (fake.join("secret-service").await, fake.join("gateway").await, fake.join("inference-proxy").await);
+    assert_eq!((service.name(), gateway.name()), ("secret-service".to_owned(), "gateway".to_owned()));
     let tls = service.server_tls(&["gateway", "inference-proxy"]);
     for peer in [gateway, worker] {
         let outcome = handshake(&*tls, peer.client_config("secret-service")).await;

@@ -113,3 +113,71 @@ async fn a_full_cache_still_answers_and_makes_room_when_it_can() {
     cache.sweep();
     assert!(cache.is_empty());
 }
+
+fn told(byte: u8, seconds: u64) -> Found {
+    Found { secret: Secret::from_slice(&[byte; 32]).unwrap(), expires_in: Duration::from_secs(seconds) }
+}
+
+#[tokio::test]
+async fn what_the_source_tells_needs_no_lookup_and_expires_by_itself() {
+    let Fixture { source, clock, cache } = fixture(vec![Ok(false)], 9, 2);
+    cache.insert(id("a"), told(1, 60));
+    cache.insert(id("a"), told(2, 90));
+    assert_eq!(cache.get(&id("a")).await.unwrap().unwrap().expose(), [2; 32]);
+    cache.insert(id("b"), told(3, 60));
+    cache.insert(id("c"), told(4, 60));
+    assert_eq!(cache.len(), 2, "beyond the capacity they are looked up");
+    cache.remove(&id("b"));
+    assert_eq!(cache.len(), 1);
+    assert_eq!(source.lookups.load(Ordering::SeqCst), 0);
+    // nobody tells of its end
+    clock.advance(Duration::from_secs(90));
+    assert!(cache.get(&id("a")).await.unwrap().is_none());
+    assert!(cache.is_empty());
+    assert_eq!(source.lookups.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_lookup_that_was_overtaken_is_not_kept() {
+    for overtake in [
+        (|cache| cache.remove(&id("a"))) as fn(&SecretCache),
+        |cache| cache.insert(id("a"), told(9, 60)),
+        |cache| {
+            cache.begin_reading();
+            cache.end_reading();
+        },
+    ] {
+        let Fixture { source, cache, .. } = fixture(vec![Ok(true)], 0, 9);
+        let waiting = tokio::spawn({
+            let cache = cache.clone();
+            async move { cache.get(&id("a")).await }
+        });
+        while source.lookups.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        overtake(&cache);
+        let before = cache.len();
+        source.permits.add_permits(1);
+        assert!(waiting.await.unwrap().unwrap().is_some(), "who waits is answered");
+        assert_eq!(cache.len(), before);
+        let kept = cache.0.lock().secrets.get(&id("a")).map(|cached| cached.secret.expose().to_vec());
+        assert!(kept.is_none_or(|kept| kept == [9; 32]));
+    }
+}
+
+#[tokio::test]
+async fn a_reading_of_all_drops_what_it_did_not_find() {
+    let Fixture { cache, .. } = fixture(vec![Ok(true)], 9, 9);
+    cache.begin_reading();
+    cache.insert(id("a"), told(1, 60));
+    cache.insert(id("b"), told(2, 60));
+    cache.end_reading();
+    assert!(cache.get(&id("looked-up")).await.unwrap().is_some());
+    assert_eq!(cache.len(), 3);
+    cache.begin_reading();
+    cache.insert(id("b"), told(3, 60));
+    assert_eq!(cache.len(), 3, "until all is read, everything stays");
+    cache.end_reading();
+    assert_eq!(cache.len(), 1);
+    assert_eq!(cache.get(&id("b")).await.unwrap().unwrap().expose(), [3; 32]);
+}
