@@ -6,6 +6,7 @@
 
 mod config_map;
 mod directory;
+mod etcd;
 mod key;
 mod memory;
 
@@ -13,6 +14,7 @@ use crate::{Cause, StoreFuture};
 
 pub use config_map::{ConfigMapError, ConfigMapSettings, ConfigMapState};
 pub use directory::{DirectoryError, DirectoryState};
+pub use etcd::EtcdState;
 pub use key::StateKey;
 pub use memory::MemoryState;
 

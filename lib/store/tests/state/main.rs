@@ -4,5 +4,6 @@
 
 mod config_map;
 mod directory;
+mod etcd;
 mod memory;
 mod suite;

@@ -101,7 +101,8 @@ async fn lengths(backend: &impl Backend) {
 async fn swaps(backend: &impl Backend) {
     let (one, other) = (backend.open(), backend.open());
     let lost = |outcome: Result<(), SwapError>| matches!(outcome, Err(SwapError::Lost));
-    assert!(lost(one.swap(Some(b"a"), b"b").await), "there is nothing yet");
+    drop(one.swap(None, b"z"));
+    assert!(lost(one.swap(Some(b"a"), b"b").await), "there is nothing yet: nobody waited for the first one");
     one.swap(None, b"a").await.unwrap();
     assert!(lost(other.swap(None, b"b").await), "there is something");
     assert!(lost(other.swap(Some(b"b"), b"c").await), "there is something else");
