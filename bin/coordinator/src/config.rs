@@ -21,8 +21,8 @@ pub struct Config {
     #[arg(long, value_name = "DIR", requires = "manifest")]
     pub policies: Option<PathBuf>,
 
-    /// Where the history of the deployment is kept, for all its coordinators: memory, directory:PATH or kubernetes. In memory a
-    /// restart is a new deployment, which clients notice and verify anew.
+    /// Where the history of the deployment is kept, for all its coordinators: memory, directory:PATH, etcd:URL[,URL…] or kubernetes.
+    /// In memory a restart is a new deployment, which clients notice and verify anew.
     #[arg(long, value_name = "PLACE", default_value_t = StatePlace::Memory)]
     pub state: StatePlace,
 

@@ -34,9 +34,9 @@ pub struct Config {
     /// How long the engine may take until an answer begins, and between two pieces of a stream, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub engine_timeout: u64,
-    /// The secret service, over mesh TLS.
-    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000")]
-    pub secret_service: String,
+    /// A secret service, over mesh TLS; repeat the flag for several that share a store.
+    #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:3000", value_delimiter = ',')]
+    pub secret_service: Vec<String>,
     /// A member of etcd, once per member: secrets are watched there, and those that are missed looked up there. Without it they
     /// are looked up at the secret service. Our manifest entry begins with `continuum-etcd-client` then.
     #[arg(long, value_name = "URL")]

@@ -1,7 +1,10 @@
 //! The HTTP client for the secret service, over mesh TLS.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +16,34 @@ pub(crate) struct MeshClient {
     identity: Arc<MeshIdentity>,
     timeout: Duration,
     current: Mutex<Option<Current>>,
+}
+
+/// The same path at each of several secret services over one store.
+pub(crate) struct Services {
+    urls: Vec<String>,
+    preferred: AtomicUsize,
+}
+
+impl Services {
+    /// At least one, as `https://HOST:PORT`.
+    pub(crate) fn new(bases: &[String], path: &str) -> Self {
+        assert!(!bases.is_empty(), "the settings name at least one");
+        let urls = bases.iter().map(|base| format!("{}{path}", base.trim_end_matches('/'))).collect();
+        Self { urls, preferred: AtomicUsize::new(0) }
+    }
+
+    /// All of them, the one that answered last first.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &str> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        self.urls.iter().cycle().skip(first).take(self.urls.len()).map(String::as_str)
+    }
+
+    /// Begins with the next one from now on, if it is still this one.
+    pub(crate) fn leave(&self, url: &str) {
+        let Some(at) = self.urls.iter().position(|known| known == url) else { return };
+        let next = (at + 1) % self.urls.len();
+        let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// A client with the certificate that it presents: when that was renewed, the client is made anew, because its open
@@ -42,5 +73,24 @@ impl MeshClient {
             .build()?;
         *current = Some(Current { leaf, client: client.clone() });
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_failed_is_asked_last() {
+        let services = Services::new(&["https://a:1/".to_owned(), "https://b:1".to_owned()], "/x");
+        let order = || services.in_order().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(order(), ["https://a:1/x", "https://b:1/x"]);
+        services.leave("https://a:1/x");
+        // a second request that failed at the same one does not go round to it again
+        services.leave("https://a:1/x");
+        assert_eq!(order(), ["https://b:1/x", "https://a:1/x"]);
+        services.leave("https://b:1/x");
+        services.leave("https://c:1/x");
+        assert_eq!(order(), ["https://a:1/x", "https://b:1/x"]);
     }
 }

@@ -99,12 +99,12 @@ fn secrets(
 
 fn sealing(
     place: ClaimsPlace,
-    secret_service: &str,
+    secret_services: &[String],
     identity: &Arc<MeshIdentity>,
 ) -> anyhow::Result<Sealing> {
     let now = system_now();
     let claims: Arc<dyn Claims> = match place {
-        ClaimsPlace::Mesh => Arc::new(MeshClaims::new(secret_service, Arc::clone(identity))),
+        ClaimsPlace::Mesh => Arc::new(MeshClaims::new(secret_services, Arc::clone(identity))),
         ClaimsPlace::Local => {
             tracing::warn!(
                 "--claims=local: a request may run again at any other worker that shares this one's secrets"
@@ -122,11 +122,11 @@ fn sealing(
 fn check(config: &Config) -> anyhow::Result<(Arc<Engine>, GpuStatus)> {
     let mut faults = Faults::new();
     config.mesh.check(&mut faults);
-    if !config.secret_service.starts_with("https://") {
-        faults.add(format!(
-            "--secret-service: `{}` is not of the form https://HOST:PORT",
-            config.secret_service
-        ));
+    if config.secret_service.is_empty() {
+        faults.add("--secret-service is missing: there has to be at least one");
+    }
+    for url in config.secret_service.iter().filter(|url| !url.starts_with("https://")) {
+        faults.add(format!("--secret-service: `{url}` is not of the form https://HOST:PORT"));
     }
     for url in config.etcd.iter().filter(|url| !url.is_tls() && !url.is_loopback()) {
         faults.add(format!("--etcd {url}: secrets would cross the network in plain: use https"));

@@ -9,30 +9,56 @@ use privatemode_store::claims::{ClaimMessage, RefusalMessage};
 use privatemode_wire::{replay::ReplayKey, stream::UnixMillis};
 
 use super::{ClaimError, Claims};
-use crate::mesh_client::MeshClient;
+use crate::mesh_client::{MeshClient, Services};
 
 /// A caller waits for it before its first byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Claims at the secret service. Its identity is its mesh certificate; the URL's host only says where to connect.
 pub struct MeshClaims {
-    url: String,
+    services: Services,
     client: MeshClient,
 }
 
 impl MeshClaims {
-    /// Asks the service at `url` (`https://HOST:PORT`).
+    /// Asks the services at `urls` (`https://HOST:PORT`), which share a store.
     #[must_use]
-    pub fn new(url: &str, identity: Arc<MeshIdentity>) -> Self {
-        let url = format!("{}/v1/claims", url.trim_end_matches('/'));
-        Self { url, client: MeshClient::new(identity, TIMEOUT) }
+    pub fn new(urls: &[String], identity: Arc<MeshIdentity>) -> Self {
+        let services = Services::new(urls, "/v1/claims");
+        Self { services, client: MeshClient::new(identity, TIMEOUT) }
     }
 
-    async fn ask(&self, message: ClaimMessage) -> Result<(), ClaimError> {
+    /// Only a service that was never reached may be followed by another: one that was may have claimed the request, and the
+    /// next would take our own claim for a replay. The service is left all the same.
+    async fn ask_any(&self, message: ClaimMessage) -> Result<(), ClaimError> {
         let unreachable = |error: reqwest::Error| ClaimError::Unreachable(error.without_url().into());
         let client = self.client.get().map_err(unreachable)?;
-        let mut response =
-            client.post(&self.url).body(message.to_json()).send().await.map_err(unreachable)?;
+        let mut failure = None;
+        for url in self.services.in_order() {
+            let sent = client.post(url).body(message.to_json()).send().await;
+            match sent {
+                Ok(response) => {
+                    let outcome = Self::outcome(response).await;
+                    if matches!(outcome, Err(ClaimError::Unreachable(_) | ClaimError::Answer { .. })) {
+                        self.services.leave(url);
+                    }
+                    return outcome;
+                }
+                Err(error) => {
+                    self.services.leave(url);
+                    let never_reached = error.is_connect();
+                    failure = Some(unreachable(error));
+                    if !never_reached {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failure.expect("there is at least one service"))
+    }
+
+    async fn outcome(mut response: reqwest::Response) -> Result<(), ClaimError> {
+        let unreachable = |error: reqwest::Error| ClaimError::Unreachable(error.without_url().into());
         let status = response.status();
         match status {
             // One status only: a success that somebody else's page answers with is none.
@@ -63,7 +89,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Result<(), ClaimError> {
 
 impl Claims for MeshClaims {
     fn claim<'a>(&'a self, key: &'a ReplayKey, sent: UnixMillis) -> BoxFuture<'a, Result<(), ClaimError>> {
-        Box::pin(self.ask(ClaimMessage { key: *key, sent }))
+        Box::pin(self.ask_any(ClaimMessage { key: *key, sent }))
     }
 }
 

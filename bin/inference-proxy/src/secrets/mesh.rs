@@ -12,28 +12,43 @@ use serde::Deserialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{Found, LookupError, SecretSource};
-use crate::mesh_client::MeshClient;
+use crate::mesh_client::{MeshClient, Services};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: usize = 4096;
 
 /// Asks the secret service. Its identity is its mesh certificate; the URL's host only says where to connect.
 pub struct MeshSource {
-    url: String,
+    services: Services,
     client: MeshClient,
 }
 
 impl MeshSource {
-    /// Asks the service at `url` (`https://HOST:PORT`).
+    /// Asks the services at `urls` (`https://HOST:PORT`), which share a store: one of them is enough.
     #[must_use]
-    pub fn new(url: &str, identity: Arc<MeshIdentity>) -> Self {
-        let url = format!("{}/mesh/v1/secrets/lookup", url.trim_end_matches('/'));
-        Self { url, client: MeshClient::new(identity, TIMEOUT) }
+    pub fn new(urls: &[String], identity: Arc<MeshIdentity>) -> Self {
+        let services = Services::new(urls, "/mesh/v1/secrets/lookup");
+        Self { services, client: MeshClient::new(identity, TIMEOUT) }
     }
 
-    async fn ask(&self, id: &SecretId) -> Result<Option<Found>, LookupError> {
+    /// A lookup may be asked for any number of times.
+    async fn ask_any(&self, id: &SecretId) -> Result<Option<Found>, LookupError> {
+        let mut failure = None;
+        for url in self.services.in_order() {
+            match self.ask(url, id).await {
+                Err(error @ (LookupError::Unreachable(_) | LookupError::Status { status: 500.. })) => {
+                    self.services.leave(url);
+                    failure = Some(error);
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(failure.unwrap_or(LookupError::Aborted))
+    }
+
+    async fn ask(&self, url: &str, id: &SecretId) -> Result<Option<Found>, LookupError> {
         let client = self.client.get().map_err(|error| LookupError::Unreachable(error.into()))?;
-        let request = client.post(&self.url).json(&serde_json::json!({"ID": id.as_str()}));
+        let request = client.post(url).json(&serde_json::json!({"ID": id.as_str()}));
         let mut response =
             request.send().await.map_err(|error| LookupError::Unreachable(error.without_url().into()))?;
         match response.status() {
@@ -57,7 +72,7 @@ impl MeshSource {
 
 impl SecretSource for MeshSource {
     fn lookup<'a>(&'a self, id: &'a SecretId) -> BoxFuture<'a, Result<Option<Found>, LookupError>> {
-        Box::pin(self.ask(id))
+        Box::pin(self.ask_any(id))
     }
 }
 
