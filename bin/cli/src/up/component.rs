@@ -34,10 +34,8 @@ impl FromStr for Component {
         }
         let urls: Vec<String> = urls.split(',').map(str::to_owned).collect();
         let good = |url: &&String| {
-            url.parse::<http::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.port().is_some()
-                    && uri.path() == "/"
+            reqwest::Url::parse(url).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https") && url.port().is_some() && url.path() == "/"
             })
         };
         match urls.iter().find(|url| !good(url)) {
