@@ -92,3 +92,6 @@ pub(super) fn check(new: NewCertificate, key: &MeshKey, now: UnixTime) -> Result
     let name = leaf.sans().first().map(|san| format!("{san:?}")).unwrap_or_default();
     Ok(Enrolled { new, name, not_after, renew_at: now.saturating_add(left / 3 * 2) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ pub enum MeshCallError {
         /// Where.
         address: String,
         /// Why.
-        source: AtlsError,
+        source: Box<AtlsError>,
     },
     /// The connection broke.
     #[error(
@@ -206,7 +206,10 @@ impl MeshClient {
             .map_err(slow(DIALLING))?
             .map_err(|source| MeshCallError::Dial { address: self.address.clone(), source })?;
         let _ = stream.set_nodelay(true);
-        let unattested = |source| MeshCallError::Atls { address: self.address.clone(), source };
+        let unattested = |source: AtlsError| MeshCallError::Atls {
+            address: self.address.clone(),
+            source: Box::new(source),
+        };
         let unverified = self.client.connect(stream).await.map_err(unattested)?;
         let attested = unverified
             .verify(coordinator, Demand::Coordinator)

@@ -109,7 +109,7 @@ impl MeshApi {
         let outcome = match self.backend.appraiser() {
             Ok(appraiser) => match unverified.verify(&appraiser, Demand::AnyWorkload).await {
                 Ok(attested) => {
-                    let caller = Caller::Verified(attested.peer().clone());
+                    let caller = Caller::Verified(Box::new(attested.peer().clone()));
                     self.drive(attested, caller, shutdown).await
                 }
                 Err(refused) => {

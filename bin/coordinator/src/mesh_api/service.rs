@@ -25,7 +25,7 @@ const MAX_REASON: usize = 1024;
 /// Who calls.
 pub(super) enum Caller {
     /// A workload of the manifest.
-    Verified(Peer),
+    Verified(Box<Peer>),
     /// Nobody knows: there is no manifest to verify callers with.
     NotReady(NotReady),
     /// Somebody whose evidence was refused; this is what it is told, whatever it asks.
