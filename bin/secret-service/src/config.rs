@@ -31,6 +31,10 @@ pub struct Config {
     /// The workload name in etcd's mesh certificates.
     #[arg(long, value_name = "NAME", default_value = "etcd")]
     pub etcd_workload: String,
+    /// Take secrets that old clients made themselves, over TLS without client certificates, at this address. Anybody who
+    /// reaches it can fill the store, and the secrets are not bound to an exchange.
+    #[arg(long, value_name = "ADDRESS")]
+    pub danger_old_upload_api: Option<SocketAddr>,
     /// Identity and trust.
     #[command(flatten)]
     pub mesh: MeshArgs,

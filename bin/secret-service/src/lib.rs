@@ -18,6 +18,7 @@ mod metrics;
 mod run;
 mod secrets;
 mod service;
+mod upload;
 
 pub use caller::Caller;
 pub use config::Config;
@@ -25,3 +26,4 @@ pub use metrics::Metrics;
 pub use run::run;
 pub use secrets::{ExchangeError, LookupError, Secrets, SignError, Signer};
 pub use service::SecretService;
+pub use upload::Uploads;

@@ -7,11 +7,12 @@ use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use privatemode_mesh::MeshIdentity;
 use privatemode_service::{
-    BoxBody, BoxFuture, Chain, Connection, Faults, Health, Limits, Process, listen, metrics::Registry, serve,
-    serve_health,
+    BoxBody, BoxFuture, Chain, Connection, Faults, Health, Limits, Process, Shutdown, listen,
+    metrics::Registry, serve, serve_health,
 };
+use tokio::net::TcpListener;
 
-use crate::{Caller, Config, Metrics, SecretService, Secrets, SignError, Signer, etcd, keep::Keep};
+use crate::{Caller, Config, Metrics, SecretService, Secrets, SignError, Signer, Uploads, etcd, keep::Keep};
 
 /// Runs a secret service until `process` is told to stop.
 pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Result<()>> {
@@ -25,23 +26,47 @@ pub fn run(config: Config, process: Process) -> BoxFuture<'static, anyhow::Resul
         let keep = Keep::new(&config, &identity)?;
         let signer = Arc::new(MeshSigner(Arc::clone(&identity)));
         let secrets = Arc::new(Secrets::new(Arc::clone(&keep.secrets), signer, config.secret_ttl));
+        let uploads = Uploads::new(Arc::clone(&keep.secrets), config.secret_ttl, metrics.clone());
         let service = SecretService::new(secrets, Arc::clone(&keep.claims), metrics.clone());
 
         let listener = listen(config.listen)?;
         let health_listener = listen(config.health_listen)?;
-        process.announce(&[("mesh", listener.local_addr()?), ("health", health_listener.local_addr()?)]);
+        let upload_listener = config.danger_old_upload_api.map(listen).transpose()?;
+        let mut addresses = vec![("mesh", listener.local_addr()?), ("health", health_listener.local_addr()?)];
+        if let Some(listener) = &upload_listener {
+            addresses.push(("upload", listener.local_addr()?));
+        }
+        process.announce(&addresses);
 
         let health = Health::new();
         let upkeep = tokio::spawn(keep.keep_up(health.clone(), metrics, process.shutdown.clone()));
         let health_server = serve_health(health_listener, health, registry, process.shutdown.child());
+        let upload_server =
+            take_uploads(upload_listener, uploads, Arc::clone(&identity), process.shutdown.child());
         let tls = identity.server_tls(&Caller::LET_IN);
         let service = service_fn(move |request| answer(Arc::clone(&identity), service.clone(), request));
         let server = serve(listener, Some(tls), service, Limits::default(), process.shutdown);
-        tokio::join!(Box::pin(server), Box::pin(health_server));
+        tokio::join!(Box::pin(server), Box::pin(health_server), Box::pin(upload_server));
         upkeep.abort();
         renewal.abort();
         Ok(())
     })
+}
+
+async fn take_uploads(
+    listener: Option<TcpListener>,
+    uploads: Uploads,
+    identity: Arc<MeshIdentity>,
+    shutdown: Shutdown,
+) {
+    let Some(listener) = listener else { return };
+    tracing::warn!("--danger-old-upload-api: anybody who reaches this address can put secrets in the store");
+    let service = service_fn(move |request| {
+        let uploads = uploads.clone();
+        async move { Ok::<_, Infallible>(uploads.handle(request).await) }
+    });
+    let tls = identity.server_tls_for_strangers();
+    serve(listener, Some(tls), service, Limits::default(), shutdown).await;
 }
 
 /// Everything that can be wrong with the settings, at once.

@@ -10,8 +10,8 @@ use std::{fmt, sync::Arc};
 use privatemode_attest::{UnixTime, mesh::VerifiedMeshCertificate};
 use privatemode_service::TlsSource;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
-    ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error,
+    OtherError, ServerConfig, SignatureScheme, WantsVerifier,
     client::{
         ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -20,7 +20,7 @@ use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime as TlsTime},
     server::{
-        ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+        ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, WantsServerCert,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
@@ -41,12 +41,19 @@ impl MeshIdentity {
         Arc::new(self.server_config(allowed))
     }
 
+    /// TLS for a listener whose clients have no certificates: they know us by ours, and we do not know them. Nothing that a
+    /// workload may do belongs behind it.
+    #[must_use]
+    pub fn server_tls_for_strangers(&self) -> Arc<dyn TlsSource> {
+        Arc::new(self.finish(server_builder().with_no_client_auth()))
+    }
+
     fn server_config(&self, allowed: &[&str]) -> Arc<ServerConfig> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("the provider has TLS 1.3")
-            .with_client_cert_verifier(Arc::new(self.verifier(allowed)))
-            .with_cert_resolver(Arc::new(OurCertificate(Arc::clone(&self.shared))));
+        self.finish(server_builder().with_client_cert_verifier(Arc::new(self.verifier(allowed))))
+    }
+
+    fn finish(&self, builder: ConfigBuilder<ServerConfig, WantsServerCert>) -> Arc<ServerConfig> {
+        let mut config = builder.with_cert_resolver(Arc::new(OurCertificate(Arc::clone(&self.shared))));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // No resumption: see the module's head.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -75,6 +82,12 @@ impl MeshIdentity {
         let algorithms = provider().signature_verification_algorithms;
         PeerVerifier { shared: Arc::clone(&self.shared), allowed, algorithms }
     }
+}
+
+fn server_builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has TLS 1.3")
 }
 
 /// Shows our certificate as of now.

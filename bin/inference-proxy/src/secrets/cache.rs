@@ -46,7 +46,8 @@ struct State {
 
 struct Cached {
     secret: Arc<Secret>,
-    expires_at: Duration,
+    /// Milliseconds on the cache's clock: half the size of a [`Duration`], and there are many.
+    expires_at: u64,
     /// The reading of all secrets that it was in; [`LOOKED_UP`]: in none.
     generation: u32,
 }
@@ -90,14 +91,14 @@ impl SecretCache {
     pub fn sweep(&self) {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
-        state.secrets.retain(|_, cached| cached.expires_at > now);
+        state.secrets.retain(|_, cached| !cached.is_over(now));
         self.0.show_size(&state);
     }
 
     /// Takes a secret that the source has told of, in place of one that was there. Beyond the capacity it is looked up
     /// when it is needed.
     pub fn insert(&self, id: SecretId, Found { secret, expires_in }: Found) {
-        let expires_at = self.0.clock.now().saturating_add(expires_in);
+        let expires_at = millis(self.0.clock.now().saturating_add(expires_in));
         let mut state = self.0.lock();
         state.outdate(&id);
         let cached = Cached { secret: Arc::new(secret), expires_at, generation: state.generation };
@@ -147,7 +148,7 @@ impl SecretCache {
         let now = self.0.clock.now();
         let mut state = self.0.lock();
         if let Some(cached) = state.secrets.get(id) {
-            if cached.expires_at > now {
+            if !cached.is_over(now) {
                 return Ok(Arc::clone(&cached.secret));
             }
             state.secrets.remove(id);
@@ -192,10 +193,10 @@ impl Inner {
             return secret;
         }
         if state.secrets.len() >= self.capacity {
-            state.secrets.retain(|_, cached| cached.expires_at > now);
+            state.secrets.retain(|_, cached| !cached.is_over(now));
         }
         if state.secrets.len() < self.capacity {
-            let expires_at = now.saturating_add(expires_in);
+            let expires_at = millis(now.saturating_add(expires_in));
             let cached = Cached { secret: Arc::clone(&secret), expires_at, generation: LOOKED_UP };
             state.secrets.insert(id.clone(), cached);
         }
@@ -210,6 +211,16 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Cached {
+    fn is_over(&self, now: Duration) -> bool {
+        self.expires_at <= millis(now)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl State {

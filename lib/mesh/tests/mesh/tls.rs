@@ -68,6 +68,33 @@ fn wrong_name(expected: &[&str], got: &str) -> PeerError {
 }
 
 #[tokio::test]
+async fn strangers_verify_us_where_they_are_let_in() {
+    let fake = Fake::start();
+    let service = fake.join("secret-service").await;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(service.mesh_ca_pem().as_bytes()).unwrap()).unwrap();
+    let client = || {
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth()
+    };
+    let tls = service.server_tls_for_strangers();
+    let outcome = handshake_as(&*tls, Arc::new(client()), "secret-service").await;
+    outcome.server.unwrap();
+    outcome.client.unwrap();
+    let outcome = handshake_as(&*tls, Arc::new(client()), "gateway").await;
+    let error = outcome.client.unwrap_err().to_string();
+    assert!(error.contains("not valid for name"), "{error}");
+    // and nowhere else
+    let outcome =
+        handshake_as(&*service.server_tls(&["gateway"]), Arc::new(client()), "secret-service").await;
+    let error = outcome.server.unwrap_err().to_string();
+    assert!(error.contains("no certificates"), "{error}");
+}
+
+#[tokio::test]
 async fn the_right_names_are_let_in() {
     let fake = Fake::start();
     let (service, gateway, worker) =

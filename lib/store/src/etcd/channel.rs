@@ -63,9 +63,9 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn new(urls: &[EtcdUrl], tls: Option<&Arc<ClientConfig>>, timeouts: EtcdTimeouts) -> Self {
+    pub(super) fn new(urls: &[EtcdUrl], tls: Option<Arc<ClientConfig>>, timeouts: EtcdTimeouts) -> Self {
         let tls = tls.map(|tls| {
-            let mut tls = ClientConfig::clone(tls);
+            let mut tls = Arc::unwrap_or_clone(tls);
             tls.alpn_protocols = vec![b"h2".to_vec()];
             Arc::new(tls)
         });

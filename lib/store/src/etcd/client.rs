@@ -68,7 +68,7 @@ impl Etcd {
         if tls.is_none() && urls.iter().any(EtcdUrl::is_tls) {
             return Err(wrong("an https endpoint needs a TLS configuration"));
         }
-        let members = Members::new(urls, tls.as_ref(), timeouts);
+        let members = Members::new(urls, tls, timeouts);
         Ok(Self(Arc::new(Inner { members, urls: urls.to_vec(), timeouts })))
     }
 

@@ -120,13 +120,9 @@ impl Watch {
             let last = events.iter().filter_map(|event| event.kv.as_ref()).map(|kv| kv.mod_revision).max();
             // Only by events: what a member says of its progress may run ahead of the events that are still on their way
             // (etcd before 3.4.25). And only when the revision is complete.
-            match last {
-                Some(last) if !fragment => {
-                    self.next_revision = self.next_revision.max(last.saturating_add(1))
-                }
-                Some(last) => self.next_revision = self.next_revision.max(last),
-                None => continue,
-            }
+            let Some(last) = last else { continue };
+            let next = if fragment { last } else { last.saturating_add(1) };
+            self.next_revision = self.next_revision.max(next);
             return Ok(WatchBatch { events });
         }
     }

@@ -25,7 +25,7 @@ async fn a_reader_reads_its_prefix_and_nothing_else() {
     let reader = client_as(&cluster, &pki, Some("continuum-etcd-client"));
     assert_eq!(all(&reader, "inference-secrets/").await, [("inference-secrets/a".into(), "1".into())]);
     let refused = |result: Result<(), EtcdError>| {
-        assert!(matches!(result, Err(EtcdError::Refused { .. })), "{result:?}")
+        assert!(matches!(result, Err(EtcdError::Refused { .. })), "{result:?}");
     };
     refused(reader.range(&RangeRequest::one("inference-claims/a")).await.map(drop));
     refused(reader.range(&RangeRequest::prefix(b"inference-")).await.map(drop));
