@@ -146,6 +146,15 @@ impl EtcdCluster {
         self.signal(number, Signal::CONT);
     }
 
+    /// A member's process ID.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn id(&self, number: usize) -> u32 {
+        self.members[number].process.as_ref().expect("it runs").id()
+    }
+
     /// Where a member's data are.
     #[must_use]
     pub fn data(&self, number: usize) -> PathBuf {
