@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-pub use pki::EtcdPki;
+pub use pki::{EtcdPki, EtcdServerFiles};
 
 use crate::{ChildGuard, free_port};
 
@@ -44,14 +44,14 @@ impl EtcdCluster {
     /// # Panics
     /// When it is installed and does not start.
     pub async fn start(count: usize, pki: Option<&EtcdPki>) -> Option<Self> {
-        Self::start_with(count, pki, &[]).await
+        Self::start_with(count, pki.map(EtcdPki::server).as_ref()).await
     }
 
-    /// The same with further arguments.
+    /// The same with certificates from elsewhere.
     ///
     /// # Panics
     /// When it is installed and does not start.
-    pub async fn start_with(count: usize, pki: Option<&EtcdPki>, args: &[&str]) -> Option<Self> {
+    pub async fn start_with(count: usize, files: Option<&EtcdServerFiles>) -> Option<Self> {
         if !installed() {
             loudly_missing();
             return None;
@@ -59,7 +59,7 @@ impl EtcdCluster {
         let mut last = None;
         // another process may take a port between looking and listening
         for _ in 0..3 {
-            match Self::try_start(count, pki, args).await {
+            match Self::try_start(count, files).await {
                 Ok(cluster) => return Some(cluster),
                 Err(error) => last = Some(error),
             }
@@ -67,12 +67,9 @@ impl EtcdCluster {
         panic!("etcd is installed and does not start: {last:?}");
     }
 
-    async fn try_start(count: usize, pki: Option<&EtcdPki>, args: &[&str]) -> anyhow::Result<Self> {
+    async fn try_start(count: usize, files: Option<&EtcdServerFiles>) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let mut args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        if let Some(pki) = pki {
-            args.extend(pki.server_files(dir.path())?);
-        }
+        let args = files.map(|files| files.write(dir.path())).transpose()?.unwrap_or_default();
         let member = |number| Member {
             name: format!("m{number}"),
             client: free_port(),
@@ -81,7 +78,7 @@ impl EtcdCluster {
             process: None,
         };
         let members = (0..count).map(member).collect();
-        let mut cluster = Self { members, args, tls: pki.is_some(), dir };
+        let mut cluster = Self { members, args, tls: files.is_some(), dir };
         for number in 0..count {
             cluster.spawn(number)?;
         }

@@ -16,7 +16,7 @@ mod tamper;
 mod upstream;
 pub mod vendor;
 
-pub use etcd::{EtcdCluster, EtcdPki};
+pub use etcd::{EtcdCluster, EtcdPki, EtcdServerFiles};
 pub use process::{ChildGuard, free_port, wait_until};
 pub use segments::{Place, Segments};
 pub use tamper::{Message, TamperingGateway, TlsSides, Verdict};

@@ -19,6 +19,33 @@ pub struct EtcdPki {
     key: KeyPair,
 }
 
+/// A member's certificate, its key, and the CA of its clients, all PEM.
+pub struct EtcdServerFiles {
+    /// The certificate.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
+    /// Whose certificates clients must have.
+    pub ca: String,
+}
+
+impl EtcdServerFiles {
+    /// Arguments of a member that shows a certificate and wants one.
+    pub(super) fn write(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
+        let mut args = vec!["--client-cert-auth".to_owned()];
+        for (flag, name, pem) in [
+            ("--cert-file", "cert.pem", &self.cert),
+            ("--key-file", "key.pem", &self.key),
+            ("--trusted-ca-file", "ca.pem", &self.ca),
+        ] {
+            let path = dir.join(name);
+            fs::write(&path, pem)?;
+            args.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        Ok(args)
+    }
+}
+
 struct Leaf {
     pem: String,
     der: Vec<u8>,
@@ -59,20 +86,10 @@ impl EtcdPki {
         builder.with_client_auth_cert(vec![leaf.der.into()], key).expect("a certificate with its key")
     }
 
-    /// Arguments of a member that shows a certificate and wants one.
-    pub(super) fn server_files(&self, dir: &Path) -> anyhow::Result<Vec<String>> {
+    /// What a member shows and whom it trusts.
+    pub(super) fn server(&self) -> EtcdServerFiles {
         let leaf = self.issue("etcd");
-        let mut args = vec!["--client-cert-auth".to_owned()];
-        for (flag, name, pem) in [
-            ("--cert-file", "cert.pem", &leaf.pem),
-            ("--key-file", "key.pem", &leaf.key.serialize_pem()),
-            ("--trusted-ca-file", "ca.pem", &self.ca_pem),
-        ] {
-            let path = dir.join(name);
-            fs::write(&path, pem)?;
-            args.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
-        }
-        Ok(args)
+        EtcdServerFiles { cert: leaf.pem, key: leaf.key.serialize_pem(), ca: self.ca_pem.clone() }
     }
 
     fn issue(&self, name: &str) -> Leaf {
