@@ -92,6 +92,7 @@ impl Folder {
     }
 
     /// `openssl ARGUMENTS` in this folder; none, and said so, where it is not installed.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped must be seen to be")]
     pub(crate) fn openssl(&self, arguments: &[&str]) -> Option<Vec<u8>> {
         let output = Command::new("openssl").args(arguments).current_dir(self.path()).output();
         let Ok(output) = output else {

@@ -66,15 +66,15 @@ pub(super) enum ApiError {
     #[error("cannot set up a connection")]
     Client { source: reqwest::Error },
     #[error("the coordinator at {url} cannot be reached")]
-    Unreachable { url: Url, source: reqwest::Error },
+    Unreachable { url: String, source: reqwest::Error },
     #[error("the coordinator at {url} refused ({code}, status {status}): {message}")]
-    Refused { url: Url, status: u16, code: String, message: String },
+    Refused { url: String, status: u16, code: String, message: String },
     #[error("the answer of {url} has more than {MAX_ANSWER} bytes")]
-    TooLong { url: Url },
+    TooLong { url: String },
     #[error("the answer of {url} is no coordinator's")]
-    Json { url: Url, source: serde_json::Error },
+    Json { url: String, source: serde_json::Error },
     #[error("`{member}` in the answer of {url} is not base64")]
-    Base64 { url: Url, member: &'static str, source: base64::DecodeError },
+    Base64 { url: String, member: &'static str, source: base64::DecodeError },
 }
 
 impl ApiError {
@@ -159,19 +159,23 @@ impl Api {
     pub(super) async fn set(&self, request: &SetRequest) -> Result<SetReply, ApiError> {
         let url = self.at("/manifest");
         let json =
-            serde_json::to_vec(request).map_err(|source| ApiError::Json { url: url.clone(), source })?;
+            serde_json::to_vec(request).map_err(|source| ApiError::Json { url: url.to_string(), source })?;
         let request = self.client.post(url.clone()).header("content-type", "application/json").body(json);
-        ask(url, request).await
+        ask(&url, request).await
     }
 
     pub(super) async fn manifests(&self) -> Result<ManifestsReply, ApiError> {
         let url = self.at("/manifests");
-        ask(url.clone(), self.client.get(url)).await
+        ask(&url, self.client.get(url.clone())).await
     }
 
     /// Bytes of a member of an answer.
     pub(super) fn decode(&self, member: &'static str, text: &str) -> Result<Vec<u8>, ApiError> {
-        STANDARD.decode(text).map_err(|source| ApiError::Base64 { url: self.base.clone(), member, source })
+        STANDARD.decode(text).map_err(|source| ApiError::Base64 {
+            url: self.base.to_string(),
+            member,
+            source,
+        })
     }
 
     fn at(&self, path: &str) -> Url {
@@ -181,23 +185,24 @@ impl Api {
     }
 }
 
-async fn ask<T: DeserializeOwned>(url: Url, request: RequestBuilder) -> Result<T, ApiError> {
+async fn ask<T: DeserializeOwned>(url: &Url, request: RequestBuilder) -> Result<T, ApiError> {
     let unreachable =
-        |source: reqwest::Error| ApiError::Unreachable { url: url.clone(), source: source.without_url() };
+        |source: reqwest::Error| ApiError::Unreachable { url: url.to_string(), source: source.without_url() };
     let mut response = request.send().await.map_err(unreachable)?;
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if body.len() + chunk.len() > MAX_ANSWER {
-            return Err(ApiError::TooLong { url });
+            return Err(ApiError::TooLong { url: url.to_string() });
         }
         body.extend_from_slice(&chunk);
     }
     if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|source| ApiError::Json { url, source });
+        return serde_json::from_slice(&body)
+            .map_err(|source| ApiError::Json { url: url.to_string(), source });
     }
     let (code, message) = said(&body);
-    Err(ApiError::Refused { url, status: status.as_u16(), code, message })
+    Err(ApiError::Refused { url: url.to_string(), status: status.as_u16(), code, message })
 }
 
 /// Code and words of a refusal, cut.

@@ -42,10 +42,11 @@ pub(super) fn run(arguments: &Set) -> Done {
     let (reply, proof) = block_on(async {
         let reply = api.set(&request).await?;
         let shares = reply.seed_shares_doc.as_ref();
-        let shares = shares.map(|shares| workspace::write_shares(workspace, shares)).transpose()?;
+        let shares = shares.map(|shares| workspace::write_shares(workspace, shares)).transpose();
+        let shares = shares.map_err(|error| unwritten(&api, error))?;
         let now = now()?;
         let proof = prove(api.url().clone(), &manifest, &plan, now, arguments.danger_simulated).await;
-        Ok((Answer::of(&api, reply, shares)?, proof))
+        Ok((Answer::of(&api, &reply, shares)?, proof))
     })?;
     let proof = proof.map_err(|error| {
         let error = error.context("the manifest is set, but the coordinator's evidence could not be judged");
@@ -54,6 +55,12 @@ pub(super) fn run(arguments: &Set) -> Done {
     compare(&reply, &proof)?;
     workspace::write(workspace, &reply.transition, &reply.root_ca, &reply.mesh_ca)?;
     report(arguments, &manifest, &reply, &proof)
+}
+
+/// The one answer with the shares is lost, and not the shares.
+fn unwritten(api: &Api, error: anyhow::Error) -> Failure {
+    let error = error.context("the manifest is set, but its seed shares could not be written");
+    Failure::refused(error, format!("fetch them at once with GET {}seed-shares, and keep them", api.url()))
 }
 
 /// What the coordinator answered.
@@ -66,7 +73,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn of(api: &Api, reply: SetReply, shares: Option<PathBuf>) -> Result<Self, Failure> {
+    fn of(api: &Api, reply: &SetReply, shares: Option<PathBuf>) -> Result<Self, Failure> {
         let transition = reply.latest_transition.parse();
         let transition = transition.map_err(|error| {
             Failure::refused(anyhow!("the coordinator's latest transition is none: {error}"), CHECK)
