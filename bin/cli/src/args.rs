@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::attest::args::Attest;
+use crate::command::manifest::args::Manifest;
 use crate::command::receipt::args::Receipt;
 use crate::command::verify::args::Verify;
 use crate::up::component::Component;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Models(Models),
     /// Verify attestation evidence from files: an SEV-SNP report, a TDX quote, a GPU's measurements
     Attest(Attest),
+    /// Make, compare and sign manifests, and put them in force
+    Manifest(Manifest),
     /// Show, verify and reconcile the receipts that workers sign
     Receipt(Receipt),
     /// Verify a deployment, step by step: a running one, or one that was saved

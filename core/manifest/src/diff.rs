@@ -83,7 +83,7 @@ fn reference_values(old: &Manifest, new: &Manifest, changes: &mut Changes) {
             changes.weaker(place, "SIMULATED evidence is accepted: no hardware protects anything");
         }
         (true, false) => {
-            changes.stronger(place, "hardware protects the deployment; SIMULATED evidence is refused")
+            changes.stronger(place, "hardware protects the deployment; SIMULATED evidence is refused");
         }
         (true, true) | (false, false) => platforms(old, new, changes),
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod attest;
 mod keys;
+pub(crate) mod manifest;
 mod models;
 pub(crate) mod receipt;
 pub(crate) mod service;
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Models(arguments) => models::run(&arguments),
         Command::Usage(arguments) => usage::run(&arguments.action),
         Command::Attest(arguments) => return Ok(attest::run(&arguments)),
+        Command::Manifest(arguments) => return Ok(manifest::run(&arguments)),
         Command::Receipt(arguments) => return Ok(receipt::run(&arguments)),
         Command::Verify(arguments) => return Ok(verify::run(&arguments)),
         Command::Completions { shell } => {

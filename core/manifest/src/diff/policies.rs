@@ -65,7 +65,7 @@ fn rights(place: &str, old: &PolicyEntry, new: &PolicyEntry, changes: &mut Chang
     match (&old.workload_secret_id, &new.workload_secret_id) {
         (None, Some(id)) => changes.weaker(&place, &format!("it gets the workload secret `{id}`")),
         (Some(id), None) => {
-            changes.stronger(&place, &format!("it no longer gets the workload secret `{id}`"))
+            changes.stronger(&place, &format!("it no longer gets the workload secret `{id}`"));
         }
         (Some(old), Some(new)) if old != new => {
             let what = format!(

@@ -58,7 +58,7 @@ fn each_remark_has_its_place() {
             if !name.is_empty() {
                 match name.parse::<usize>() {
                     Ok(number) if parent.ends_with("snp") => {
-                        json.pointer_mut(parent).unwrap()[number] = value
+                        json.pointer_mut(parent).unwrap()[number] = value;
                     }
                     _ => json.pointer_mut(parent).unwrap()[name] = value,
                 }

@@ -67,7 +67,7 @@ impl Cluster {
             "KUBERNETES_SERVICE_PORT" => Some(address.port().to_string()),
             _ => None,
         };
-        let settings = ConfigMapSettings::with_account(variable, self.account.path().into()).unwrap();
+        let settings = ConfigMapSettings::with_account(variable, self.account.path()).unwrap();
         ConfigMapSettings { pause: Duration::from_millis(1), ..settings }
     }
 

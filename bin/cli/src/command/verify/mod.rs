@@ -7,6 +7,7 @@ pub(crate) mod args;
 mod ask;
 mod bundle;
 mod judge;
+mod prove;
 mod render;
 mod subject;
 mod verdict;
@@ -21,6 +22,7 @@ use crate::output;
 use args::Verify;
 use bundle::Recorded;
 use judge::{Case, Judged};
+pub(crate) use prove::{Proof, prove};
 use subject::Subject;
 use verdict::{Outcome, Verdict};
 

@@ -75,11 +75,11 @@ pub(super) struct Document {
 
 /// What, why, what next.
 #[derive(Debug, Serialize)]
-pub(super) struct Refusal {
-    pub(super) step: Option<u8>,
-    pub(super) what: String,
-    pub(super) why: Vec<String>,
-    pub(super) next: String,
+pub(crate) struct Refusal {
+    pub(crate) step: Option<u8>,
+    pub(crate) what: String,
+    pub(crate) why: Vec<String>,
+    pub(crate) next: String,
 }
 
 impl Verdict {

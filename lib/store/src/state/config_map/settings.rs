@@ -1,6 +1,9 @@
 //! Where the API server is, and who we are to it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{ConfigMapError, PAUSE, TIMEOUT};
 
@@ -34,7 +37,7 @@ impl ConfigMapSettings {
     /// # Errors
     /// [`ConfigMapError::NotInCluster`], or a setting that means nothing.
     pub fn in_cluster(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigMapError> {
-        Self::with_account(variable, ACCOUNT.into())
+        Self::with_account(variable, Path::new(ACCOUNT))
     }
 
     /// As [`in_cluster`](Self::in_cluster), with the files of the service account in another folder.
@@ -43,7 +46,7 @@ impl ConfigMapSettings {
     /// As well.
     pub fn with_account(
         variable: impl Fn(&str) -> Option<String>,
-        account: PathBuf,
+        account: &Path,
     ) -> Result<Self, ConfigMapError> {
         let of = |name: &'static str| {
             variable(name).filter(|value| !value.is_empty()).ok_or(ConfigMapError::NotInCluster { name })

@@ -21,7 +21,7 @@ fn account(namespace: &str) -> tempfile::TempDir {
 #[test]
 fn settings_of_a_pod() {
     let folder = account("hospital\n");
-    let with = |host, port| ConfigMapSettings::with_account(variables(host, port), folder.path().into());
+    let with = |host, port| ConfigMapSettings::with_account(variables(host, port), folder.path());
     let settings = with("10.96.0.1", "443").unwrap();
     assert_eq!((settings.host.as_str(), settings.port), ("10.96.0.1", 443));
     assert_eq!(settings.namespace, "hospital");
@@ -44,7 +44,7 @@ fn outside_of_a_cluster() {
     let outside = ConfigMapSettings::in_cluster(variables("10.96.0.1", "")).unwrap_err();
     assert!(matches!(outside, ConfigMapError::NotInCluster { name: "KUBERNETES_SERVICE_PORT" }));
     let empty = tempfile::tempdir().unwrap();
-    let no_file = ConfigMapSettings::with_account(variables("10.96.0.1", "443"), empty.path().into());
+    let no_file = ConfigMapSettings::with_account(variables("10.96.0.1", "443"), empty.path());
     assert!(matches!(no_file, Err(ConfigMapError::File { what: "namespace", .. })));
 }
 
@@ -52,7 +52,7 @@ fn outside_of_a_cluster() {
 fn a_namespace_cannot_lead_elsewhere() {
     for namespace in ["", "../../secrets", "a/b", "Upper", "a?b", &"a".repeat(64)] {
         let folder = account(namespace);
-        let settings = ConfigMapSettings::with_account(variables("10.96.0.1", "443"), folder.path().into());
+        let settings = ConfigMapSettings::with_account(variables("10.96.0.1", "443"), folder.path());
         assert!(
             matches!(settings, Err(ConfigMapError::Setting { name: "namespace", .. })),
             "{namespace}: {settings:?}"
