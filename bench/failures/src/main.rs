@@ -44,6 +44,8 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // reqwest brings none of its own
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let program = match &arguments.program {
         Some(program) => program.clone(),
         None => std::env::current_exe()?.with_file_name("privatemode"),
