@@ -141,11 +141,15 @@ impl SecretService {
 
     /// 204: the worker may answer the request, and nobody else ever. A 503 whose body is no refusal: nobody can tell.
     async fn claim(&self, body: &[u8]) -> Result<Response<BoxBody>, ApiError> {
-        let ClaimMessage { key, sent } = ClaimMessage::parse(body).map_err(|error| {
+        let ClaimMessage { key, sent, attempt } = ClaimMessage::parse(body).map_err(|error| {
             ApiError::bad_request("bad_claim", "Expected {\"key\": …, \"sent\": …}.")
                 .with_private(Chain(&error))
         })?;
-        let claimed = match self.claims.claim_once(&key, sent).await {
+        let claimed = match attempt {
+            Some(attempt) => self.claims.claim_for(&key, sent, attempt).await,
+            None => self.claims.claim_once(&key, sent).await,
+        };
+        let claimed = match claimed {
             Ok(()) => Ok(()),
             Err(ClaimFailure::Refused(refusal)) => Err(refusal),
             Err(error @ ClaimFailure::Unavailable(_)) => {

@@ -61,7 +61,7 @@ async fn lookup(service: &SecretService, id: &str) -> (u16, Value) {
 }
 
 async fn claim(service: &SecretService, key: ReplayKey, sent: UnixMillis) -> (u16, Option<Refusal>) {
-    let message = ClaimMessage { key, sent }.to_json();
+    let message = ClaimMessage { key, sent, attempt: None }.to_json();
     let (status, body) = post(service, Caller::InferenceProxy, "/v1/claims", message).await;
     (status, RefusalMessage::parse(&body).ok().map(|RefusalMessage(refusal)| refusal))
 }

@@ -182,6 +182,7 @@ fn set(refusal: &SetError) -> (StatusCode, &'static str) {
         SetError::Deployment(_) | SetError::Share(ShareError::Key { .. }) => {
             (StatusCode::BAD_REQUEST, "invalid_manifest")
         }
+        SetError::NotTheFirst => (StatusCode::BAD_REQUEST, "invalid_manifest"),
         SetError::HistoryFull => (StatusCode::CONFLICT, "history_full"),
         SetError::Share(ShareError::Encrypt { .. }) | SetError::Seed(_) | SetError::Authority(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "internal")

@@ -166,7 +166,7 @@ impl Coordinator {
 
     async fn ask_peers(&self) -> Option<()> {
         let peers = self.peers.as_ref()?;
-        match self.from_peers(&**peers).await {
+        match self.peers_state(&**peers).await {
             Ok(in_force) => {
                 tracing::info!(manifest = %in_force.manifest().digest(), "recovered from another coordinator");
                 self.enter(State::InForce(Arc::new(in_force)));
@@ -179,7 +179,7 @@ impl Coordinator {
         }
     }
 
-    async fn from_peers(
+    async fn peers_state(
         &self,
         peers: &dyn crate::peers::Peers,
     ) -> Result<InForce, Box<dyn std::error::Error + Send + Sync>> {

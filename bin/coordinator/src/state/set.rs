@@ -3,6 +3,7 @@
 //! 1. Who may: the first one anybody, and the data owner checks afterwards what is in force; an update by a signature over the
 //!    very transition that it makes. 2. Share owners stay. 3. The manifest and every policy are checked. 4. All keys are made.
 //! 5. Entries are written. 6. The latest transition is swapped: from then on it is in force, and nothing can fail any more.
+//!
 //! `attestation.md` §2.
 
 use std::collections::BTreeMap;
@@ -113,6 +114,11 @@ pub enum SetError {
     /// Whoever can recover must stay the same: they hold the seed already.
     #[error("an update cannot change `SeedshareOwnerPubKeys`; deploy anew to change who can recover")]
     ShareOwnersChanged,
+    /// Every client would refuse it.
+    #[error(
+        "an update cannot take the workload owners away: clients demand that a manifest which nobody can update is the only one of its history; deploy it anew"
+    )]
+    NotTheFirst,
     /// Not to be enforced.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
@@ -172,6 +178,10 @@ fn update(current: &InForce, own: Own, request: SetRequest, now: UnixTime) -> Re
     let deployment = Deployment::check(&request.manifest, request.policies, own, current.earlier_bytes())?;
     if deployment.manifest().seedshare_owners() != current.manifest().seedshare_owners() {
         return Err(SetError::ShareOwnersChanged);
+    }
+    // an earlier manifest could have handed out the same root (`protocol.md` §8)
+    if deployment.manifest().is_immutable() {
+        return Err(SetError::NotTheFirst);
     }
     let (steps, policies) = (current.steps.clone(), current.policies.clone());
     let mut plan = prepare(Arc::clone(&current.seed), deployment, steps, policies, now)?;

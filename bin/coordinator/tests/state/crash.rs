@@ -95,7 +95,7 @@ fn run<T>(future: impl Future<Output = T>) -> Option<T> {
 /// The store is usable: a manifest can be set, or the history goes on with the shares that the store itself has.
 fn usable(store: &Arc<MemoryState>) -> usize {
     let next = run(coordinator(store.clone())).unwrap();
-    let generation = match &*next.state() {
+    match &*next.state() {
         State::NoState => {
             run(next.set(first(manifest(7)))).unwrap().unwrap();
             0
@@ -111,8 +111,7 @@ fn usable(store: &Arc<MemoryState>) -> usize {
             stored.steps.len()
         }
         State::InForce(_) => panic!("a restart has no seed"),
-    };
-    generation
+    }
 }
 
 #[test]

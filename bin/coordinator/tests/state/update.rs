@@ -115,11 +115,14 @@ async fn who_can_recover_stays_and_who_cannot_update_cannot() {
         let request = update(&latest(&one), other);
         assert!(matches!(refused(one.set(request).await), SetError::ShareOwnersChanged));
     }
-    // the last one to update closes the door behind itself
+    // nobody closes the door behind himself: every client would refuse that manifest
     let closed = manifest_with(2, "WorkloadOwnerPubKeys", "[]", &[&share_owner(0).pkcs1]);
-    one.set(update(&latest(&one), closed)).await.unwrap();
-    let request = update(&latest(&one), manifest(3));
-    assert!(matches!(refused(one.set(request).await), SetError::Immutable));
+    let request = update(&latest(&one), closed.clone());
+    assert!(matches!(refused(one.set(request).await), SetError::NotTheFirst));
+    let immutable = coordinator(Arc::new(MemoryState::new())).await;
+    immutable.set(first(closed)).await.unwrap();
+    let request = update(&latest(&immutable), manifest(3));
+    assert!(matches!(refused(immutable.set(request).await), SetError::Immutable));
 }
 
 #[tokio::test]

@@ -28,30 +28,25 @@ impl MeshClaims {
         Self { services, client: MeshClient::new(identity, TIMEOUT) }
     }
 
-    /// Only a service that was never reached may be followed by another: one that was may have claimed the request, and the
-    /// next would take our own claim for a replay. The service is left all the same.
-    async fn ask_any(&self, message: ClaimMessage) -> Result<(), ClaimError> {
+    /// A service that was asked and not heard may have claimed the request: the next one knows our claim by its mark.
+    async fn ask_any(&self, key: &ReplayKey, sent: UnixMillis) -> Result<(), ClaimError> {
+        let mut attempt = [0; 16];
+        getrandom::fill(&mut attempt).map_err(|error| ClaimError::Unreachable(error.into()))?;
+        let message = ClaimMessage { key: *key, sent, attempt: Some(attempt) };
         let unreachable = |error: reqwest::Error| ClaimError::Unreachable(error.without_url().into());
         let client = self.client.get().map_err(unreachable)?;
         let mut failure = None;
         for url in self.services.in_order() {
-            let sent = client.post(url).body(message.to_json()).send().await;
-            match sent {
-                Ok(response) => {
-                    let outcome = Self::outcome(response).await;
-                    if matches!(outcome, Err(ClaimError::Unreachable(_) | ClaimError::Answer { .. })) {
-                        self.services.leave(url);
-                    }
-                    return outcome;
-                }
-                Err(error) => {
+            let outcome = match client.post(url).body(message.to_json()).send().await {
+                Ok(response) => Self::outcome(response).await,
+                Err(error) => Err(unreachable(error)),
+            };
+            match outcome {
+                Err(error @ (ClaimError::Unreachable(_) | ClaimError::Answer { status: 500.. })) => {
                     self.services.leave(url);
-                    let never_reached = error.is_connect();
-                    failure = Some(unreachable(error));
-                    if !never_reached {
-                        break;
-                    }
+                    failure = Some(error);
                 }
+                decided => return decided,
             }
         }
         Err(failure.expect("there is at least one service"))
@@ -89,7 +84,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Result<(), ClaimError> {
 
 impl Claims for MeshClaims {
     fn claim<'a>(&'a self, key: &'a ReplayKey, sent: UnixMillis) -> BoxFuture<'a, Result<(), ClaimError>> {
-        Box::pin(self.ask_any(ClaimMessage { key: *key, sent }))
+        Box::pin(self.ask_any(key, sent))
     }
 }
 

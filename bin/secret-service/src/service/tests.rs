@@ -230,7 +230,7 @@ async fn claim(fixture: &Fixture, key: u8, sent: u64) -> (u16, Option<Refusal>) 
 
 async fn claim_of(fixture: &Fixture, owner: u8, key: u8, sent: u64) -> (u16, Option<Refusal>) {
     let key = ReplayKey::from_bytes([key; 32], [owner; 8]);
-    let message = ClaimMessage { key, sent: UnixMillis(sent) };
+    let message = ClaimMessage { key, sent: UnixMillis(sent), attempt: None };
     let request = Request::post("/v1/claims").body(Full::new(Bytes::from(message.to_json()))).unwrap();
     let response = fixture.service.handle(Caller::InferenceProxy, request).await;
     let status = response.status().as_u16();

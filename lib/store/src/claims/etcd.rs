@@ -1,8 +1,9 @@
 //! Claims in etcd: once over any number of secret services, and over restarts of all of them.
 //!
 //! A claim is a key `inference-claims/r/<43 characters>` that is created once, under a lease that outlives the time in which
-//! any of us would take the request. The value says who created it, so that a transaction that reached etcd twice finds
-//! itself. Claims of one moment go in one transaction. What is outside the window, was claimed here before, or is too much is
+//! any of us would take the request. The value says who created it (the worker's attempt, or this process), so that a
+//! transaction that reached etcd twice finds itself, and a worker that did not hear the answer of one secret service gets it
+//! from another. Claims of one moment go in one transaction. What is outside the window, was claimed here before, or is too much is
 //! refused without asking etcd; while etcd cannot be asked nothing is granted.
 //!
 //! **What etcd has forgotten.** Claims must not come from an etcd that has lost some. Two more keys tell:
@@ -54,6 +55,8 @@ const CLOCKS_DIFFER: u64 = 60_000;
 pub struct EtcdClaims {
     queue: mpsc::Sender<Pending>,
     shared: Arc<Shared>,
+    /// Who this process is, for callers who do not say who they are.
+    holder: [u8; 16],
 }
 
 /// What the claims and their task see.
@@ -70,6 +73,8 @@ struct Shared {
 struct Pending {
     key: ReplayKey,
     sent: UnixMillis,
+    /// Whose claim it is, in etcd's value.
+    holder: [u8; 16],
     answer: oneshot::Sender<Result<(), ClaimFailure>>,
 }
 
@@ -95,9 +100,9 @@ impl EtcdClaims {
             trouble: Mutex::new(Some("the claims' memory in etcd was not asked yet".to_owned())),
         });
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let batcher = Batcher::new(etcd, clock, Arc::clone(&shared), holder);
+        let batcher = Batcher::new(etcd, clock, Arc::clone(&shared));
         tokio::spawn(batcher.run(waiting));
-        Self { queue, shared }
+        Self { queue, shared, holder }
     }
 
     /// Why nothing can be granted at present, if so; public.
@@ -106,11 +111,16 @@ impl EtcdClaims {
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn claim_inner(&self, key: ReplayKey, sent: UnixMillis) -> Result<(), ClaimFailure> {
+    async fn claim_inner(
+        &self,
+        key: ReplayKey,
+        sent: UnixMillis,
+        holder: [u8; 16],
+    ) -> Result<(), ClaimFailure> {
         self.shared.check_window(sent).map_err(ClaimFailure::Refused)?;
         let gone = || ClaimFailure::Unavailable(Gone.into());
         let (answer, answered) = oneshot::channel();
-        self.queue.send(Pending { key, sent, answer }).await.map_err(|_| gone())?;
+        self.queue.send(Pending { key, sent, holder, answer }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -153,7 +163,16 @@ fn halves(seed: [u8; 32]) -> [[u8; 16]; 2] {
 
 impl ClaimStore for EtcdClaims {
     fn claim_once<'a>(&'a self, key: &'a ReplayKey, sent: UnixMillis) -> StoreFuture<'a, (), ClaimFailure> {
-        Box::pin(self.claim_inner(*key, sent))
+        Box::pin(self.claim_inner(*key, sent, self.holder))
+    }
+
+    fn claim_for<'a>(
+        &'a self,
+        key: &'a ReplayKey,
+        sent: UnixMillis,
+        attempt: [u8; 16],
+    ) -> StoreFuture<'a, (), ClaimFailure> {
+        Box::pin(self.claim_inner(*key, sent, attempt))
     }
 
     fn now(&self) -> UnixMillis {

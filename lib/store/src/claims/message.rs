@@ -1,4 +1,4 @@
-//! `POST /v1/claims`: `{"key": base64, "owner": base64, "sent": milliseconds}` → 204, or 409, 429 or 503 with
+//! `POST /v1/claims`: `{"key": base64, "owner": base64, "sent": milliseconds, "attempt": base64}` → 204, or 409, 429 or 503 with
 //! `{"reason", "time", "not_before"}`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -15,6 +15,8 @@ pub struct ClaimMessage {
     pub key: ReplayKey,
     /// The request's sealed sending time.
     pub sent: UnixMillis,
+    /// The worker's own mark on this claim, random: whoever did not hear the answer of one secret service may ask another.
+    pub attempt: Option<[u8; 16]>,
 }
 
 /// It may not.
@@ -33,6 +35,9 @@ pub enum ClaimMessageError {
     /// The owner's mark is not 8 bytes in base64.
     #[error("the owner is not 8 bytes in base64")]
     Owner,
+    /// The attempt's mark is not 16 bytes in base64.
+    #[error("the attempt is not 16 bytes in base64")]
+    Attempt,
     /// A reason without what belongs to it.
     #[error("the refusal is incomplete")]
     Refusal,
@@ -44,6 +49,8 @@ struct WireClaim {
     key: String,
     owner: String,
     sent: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attempt: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,7 +82,8 @@ impl ClaimMessage {
     pub fn to_json(&self) -> String {
         let (key, owner) = (self.key.as_bytes(), self.key.owner());
         let (key, owner) = (STANDARD.encode(key), STANDARD.encode(owner.as_bytes()));
-        let wire = WireClaim { key, owner, sent: self.sent.0 };
+        let attempt = self.attempt.map(|attempt| STANDARD.encode(attempt));
+        let wire = WireClaim { key, owner, sent: self.sent.0, attempt };
         serde_json::to_string(&wire).expect("strings and a number serialise")
     }
 
@@ -84,13 +92,17 @@ impl ClaimMessage {
     /// # Errors
     /// [`ClaimMessageError`].
     pub fn parse(json: &[u8]) -> Result<Self, ClaimMessageError> {
-        let WireClaim { key, owner, sent } =
+        let WireClaim { key, owner, sent, attempt } =
             serde_json::from_slice(json).map_err(|_| ClaimMessageError::Json)?;
         let key = STANDARD.decode(key).ok().and_then(|key| key.try_into().ok());
         let owner = STANDARD.decode(owner).ok().and_then(|owner| owner.try_into().ok());
         let key =
             ReplayKey::from_bytes(key.ok_or(ClaimMessageError::Key)?, owner.ok_or(ClaimMessageError::Owner)?);
-        Ok(Self { key, sent: UnixMillis(sent) })
+        let attempt = attempt.map(|attempt| {
+            let bytes = STANDARD.decode(attempt).ok().and_then(|bytes| bytes.try_into().ok());
+            bytes.ok_or(ClaimMessageError::Attempt)
+        });
+        Ok(Self { key, sent: UnixMillis(sent), attempt: attempt.transpose()? })
     }
 }
 

@@ -14,6 +14,18 @@ pub trait ClaimStore: Send + Sync {
     /// it may count as claimed or not.
     fn claim_once<'a>(&'a self, key: &'a ReplayKey, sent: UnixMillis) -> StoreFuture<'a, (), ClaimFailure>;
 
+    /// The same for a caller that may have asked another process of the same memory before, and did not hear the answer:
+    /// `attempt`, 16 random bytes of that caller's, tells its own claim from a replay. A memory of one process has no other.
+    fn claim_for<'a>(
+        &'a self,
+        key: &'a ReplayKey,
+        sent: UnixMillis,
+        attempt: [u8; 16],
+    ) -> StoreFuture<'a, (), ClaimFailure> {
+        let _alone = attempt;
+        self.claim_once(key, sent)
+    }
+
     /// This memory's clock.
     fn now(&self) -> UnixMillis;
 

@@ -33,9 +33,11 @@ fn a_request_is_claimed_once_by_many_at_a_time() {
 
 #[test]
 fn messages() {
-    let claim = ClaimMessage { key: key(7), sent: UnixMillis(5) };
-    assert!(claim.to_json().len() <= ClaimMessage::MAX);
-    assert_eq!(ClaimMessage::parse(claim.to_json().as_bytes()), Ok(claim));
+    for attempt in [None, Some([9; 16])] {
+        let claim = ClaimMessage { key: key(7), sent: UnixMillis(5), attempt };
+        assert!(claim.to_json().len() <= ClaimMessage::MAX);
+        assert_eq!(ClaimMessage::parse(claim.to_json().as_bytes()), Ok(claim));
+    }
     let (server_time, not_before) = (UnixMillis(u64::MAX), UnixMillis(u64::MAX));
     for refusal in [
         Refusal::Replayed,
@@ -55,6 +57,10 @@ fn messages() {
         (
             r#"{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","owner":"AA==","sent":1}"#,
             ClaimMessageError::Owner,
+        ),
+        (
+            r#"{"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","owner":"AAAAAAAAAAA=","sent":1,"attempt":"AA=="}"#,
+            ClaimMessageError::Attempt,
         ),
         (r#"{"key":"AA==","sent":1}"#, ClaimMessageError::Json),
         (r#"{"key":"AA==","owner":"","sent":-1}"#, ClaimMessageError::Json),

@@ -154,6 +154,23 @@ async fn a_claim_whose_answer_is_lost_is_never_granted_again() {
 }
 
 #[tokio::test]
+async fn a_worker_that_did_not_hear_one_service_is_heard_by_another() {
+    let Some(cluster) = EtcdCluster::start(1, None).await else { return };
+    let (one, other) = (service(&cluster), service(&cluster));
+    let sent = not_before(&one).await;
+    let (mine, foreign) = ([1; 16], [2; 16]);
+    one.claim_for(&key("id", 1), sent, mine).await.unwrap();
+    // a replay is another attempt, at whichever service
+    assert_eq!(refusal(other.claim_for(&key("id", 1), sent, foreign).await), Refusal::Replayed);
+    assert_eq!(refusal(one.claim_for(&key("id", 1), sent, foreign).await), Refusal::Replayed);
+    let third = service(&cluster);
+    third.claim_for(&key("id", 1), sent, mine).await.unwrap();
+    // the same service is not asked twice, and would not know
+    assert_eq!(refusal(third.claim_for(&key("id", 1), sent, mine).await), Refusal::Replayed);
+    assert_eq!(refusal(other.claim_once(&key("id", 1), sent).await), Refusal::Replayed);
+}
+
+#[tokio::test]
 async fn limits_stay() {
     let Some(cluster) = EtcdCluster::start(1, None).await else { return };
     let etcd = || Etcd::new(&urls(&cluster), None, timeouts()).unwrap();

@@ -68,7 +68,7 @@ pub(super) async fn set(
 
 async fn set_manifest(api: &UserApi, request: Request<Body>) -> Result<Json<SetAnswer>, Fault> {
     let message: SetMessage = request::json(request, MAX_SET).await?;
-    let committed = api.coordinator.set(set_request(message)?).await?;
+    let committed = api.coordinator.set(set_request(&message)?).await?;
     Ok(Json(answer(&committed, None)))
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn seed_shares(State(api): State<UserApi>) -> Result<Response, 
     Ok((json, shares).into_response())
 }
 
-fn set_request(message: SetMessage) -> Result<SetRequest, Fault> {
+fn set_request(message: &SetMessage) -> Result<SetRequest, Fault> {
     let policies = message.policies.iter().enumerate().map(|(index, policy)| {
         let bytes = request::base64("policies", policy)?;
         Ok(PolicyFile { name: format!("policies[{index}]"), bytes })

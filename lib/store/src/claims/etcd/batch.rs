@@ -35,15 +35,13 @@ pub(super) struct Batcher {
     leases: SharedLeases,
     shared: Arc<Shared>,
     keeper: Keeper,
-    /// Who we are, in the values: nobody else's first attempt is taken for ours.
-    holder: [u8; 16],
 }
 
 impl Batcher {
-    pub(super) fn new(etcd: Etcd, clock: Arc<dyn Clock>, shared: Arc<Shared>, holder: [u8; 16]) -> Self {
+    pub(super) fn new(etcd: Etcd, clock: Arc<dyn Clock>, shared: Arc<Shared>) -> Self {
         let leases = SharedLeases::new(etcd.clone(), Arc::clone(&clock));
         let keeper = Keeper::new(etcd.clone(), clock, Arc::clone(&shared));
-        Self { etcd, leases, shared, keeper, holder }
+        Self { etcd, leases, shared, keeper }
     }
 
     pub(super) async fn run(mut self, mut waiting: mpsc::Receiver<Pending>) {
@@ -104,9 +102,9 @@ impl Batcher {
             let refusal = Refusal::BeforeStart { server_time, not_before };
             return refuse_all(batch, || ClaimFailure::Refused(refusal));
         }
-        for (number, Pending { answer, .. }) in batch.into_iter().enumerate() {
+        for (number, Pending { answer, holder, .. }) in batch.into_iter().enumerate() {
             // a caller that has left claimed it nevertheless
-            let _gone = answer.send(self.outcome(&done, number));
+            let _gone = answer.send(outcome(&done, number, &holder));
         }
     }
 
@@ -124,11 +122,11 @@ impl Batcher {
             memory.claim(key, sent, now)
         };
         let mut admitted = Vec::with_capacity(batch.len());
-        for Pending { key, sent, answer } in batch {
-            match check(&key, sent) {
-                Ok(()) => admitted.push(Pending { key, sent, answer }),
+        for pending in batch {
+            match check(&pending.key, pending.sent) {
+                Ok(()) => admitted.push(pending),
                 Err(refusal) => {
-                    let _gone = answer.send(Err(ClaimFailure::Refused(refusal)));
+                    let _gone = pending.answer.send(Err(ClaimFailure::Refused(refusal)));
                 }
             }
         }
@@ -151,7 +149,7 @@ impl Batcher {
         let lease = self.leases.lease(self.shared.remember_for()).await.map_err(|error| (0, error))?.id;
         let create = |pending: &Pending| -> RequestOp {
             let key = key(&pending.key);
-            let put = PutRequest { key: key.clone(), value: self.holder.to_vec(), lease };
+            let put = PutRequest { key: key.clone(), value: pending.holder.to_vec(), lease };
             TxnRequest {
                 compare: vec![Compare::absent(key.clone())],
                 success: vec![put.into()],
@@ -164,19 +162,19 @@ impl Batcher {
         // a second attempt finds the first one by its holder
         self.etcd.txn_repeatable(&request).await.map_err(|error| (lease, error))
     }
+}
 
-    fn outcome(&self, done: &TxnResponse, number: usize) -> Result<(), ClaimFailure> {
-        let of = done.responses.get(number).and_then(|response| response.txn());
-        let Some(of) = of else {
-            let error = EtcdError::Protocol("a transaction without its answers");
-            return Err(ClaimFailure::Unavailable(error.into()));
-        };
-        let found = || of.responses.first()?.range()?.kvs.first();
-        if of.succeeded || found().is_some_and(|kv| kv.value == self.holder) {
-            Ok(())
-        } else {
-            Err(ClaimFailure::Refused(Refusal::Replayed))
-        }
+fn outcome(done: &TxnResponse, number: usize, holder: &[u8; 16]) -> Result<(), ClaimFailure> {
+    let of = done.responses.get(number).and_then(|response| response.txn());
+    let Some(of) = of else {
+        let error = EtcdError::Protocol("a transaction without its answers");
+        return Err(ClaimFailure::Unavailable(error.into()));
+    };
+    let found = || of.responses.first()?.range()?.kvs.first();
+    if of.succeeded || found().is_some_and(|kv| kv.value == *holder) {
+        Ok(())
+    } else {
+        Err(ClaimFailure::Refused(Refusal::Replayed))
     }
 }
 
