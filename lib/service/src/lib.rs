@@ -30,6 +30,7 @@
 
 pub mod body;
 pub mod config;
+mod dump;
 pub mod error;
 pub mod health;
 pub mod listen;

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::{
     Chain, Common, Shutdown,
     config::{Faults, Parsed, parse_process},
-    log,
+    dump, log,
 };
 
 /// The exit code of a process that failed.
@@ -143,6 +143,7 @@ pub fn run_main_from<C: clap::Args>(
         }
     };
     install(&common);
+    dump::forbid();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

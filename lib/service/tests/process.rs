@@ -50,11 +50,24 @@ fn main() -> ExitCode {
     announces_and_ends_with_its_standard_input();
     #[cfg(unix)]
     ends_on_a_signal();
+    #[cfg(target_os = "linux")]
+    leaves_no_core_file();
     fails_with_one_line();
     reports_all_faults_of_its_own();
     reports_all_faults_of_the_command_line();
     answers_help_and_version();
     ExitCode::SUCCESS
+}
+
+/// Its limit is none, and cannot be raised again.
+#[cfg(target_os = "linux")]
+fn leaves_no_core_file() {
+    let mut child = start(&["--announce"]);
+    announcement(&mut child);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    assert_eq!(outcome(child).0, Some(0));
 }
 
 fn start(arguments: &[&str]) -> Child {

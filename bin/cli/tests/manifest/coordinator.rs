@@ -16,15 +16,15 @@ use crate::support::{COORDINATOR, Folder, Run, SECRETS, simulated};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A coordinator with its history in a directory, and a folder to work in. Nobody has set a manifest yet.
-struct Coordinator {
-    folder: Folder,
+pub(crate) struct Coordinator {
+    pub(crate) folder: Folder,
     url: String,
     user: String,
     process: ChildGuard,
 }
 
 impl Coordinator {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = Folder::new();
         folder.write("policies/coordinator", COORDINATOR).write("policies/secrets", SECRETS);
         let (process, url, user) = spawn(&folder).await;
@@ -32,25 +32,30 @@ impl Coordinator {
     }
 
     /// The process dies, and with it the seed; another one finds the history.
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.process.kill().unwrap();
         (self.process, self.url, self.user) = spawn(&self.folder).await;
     }
 
+    /// What the process that runs has written so far.
+    pub(crate) fn logs(&self) -> String {
+        self.process.stdout() + &self.process.stderr()
+    }
+
     /// `manifest recover MANIFEST ARGUMENTS`, from the workspace `work`.
-    fn recover(&self, manifest: &str, arguments: &[&str]) -> Run {
+    pub(crate) fn recover(&self, manifest: &str, arguments: &[&str]) -> Run {
         let recover = ["recover", manifest, "--coordinator", &self.user, "--workspace", "work"];
         self.folder.run(&[&recover, arguments].concat())
     }
 
     /// `manifest set MANIFEST ARGUMENTS`, with all policies, into the workspace `work`.
-    fn set(&self, manifest: &str, arguments: &[&str]) -> Run {
+    pub(crate) fn set(&self, manifest: &str, arguments: &[&str]) -> Run {
         let set =
             ["set", manifest, "--coordinator", &self.url, "--policies", "policies", "--workspace", "work"];
         self.folder.run(&[&set, arguments].concat())
     }
 
-    fn manifest(&self, name: &str, change: impl FnOnce(&mut Value)) -> Manifest {
+    pub(crate) fn manifest(&self, name: &str, change: impl FnOnce(&mut Value)) -> Manifest {
         let mut json = simulated();
         change(&mut json);
         let text = json.to_string();
@@ -65,7 +70,8 @@ async fn spawn(folder: &Folder) -> (ChildGuard, String, String) {
         .args(["service", "coordinator", "--announce", "--danger-simulated", "--platform", "simulated"])
         .args(["--http-listen", "127.0.0.1:0", "--mesh-listen", "127.0.0.1:0"])
         .args(["--user-listen", "127.0.0.1:0", "--join-listen", "127.0.0.1:0"])
-        .args(["--probe-listen", "127.0.0.1:0", "--own-policy"])
+        // one of these tests looks for what must not be logged
+        .args(["--log-level", "trace", "--probe-listen", "127.0.0.1:0", "--own-policy"])
         .arg(folder.at("policies/coordinator"))
         .args(["--state", &format!("directory:{}", folder.at("state").display())])
         .env_clear();
@@ -75,13 +81,13 @@ async fn spawn(folder: &Folder) -> (ChildGuard, String, String) {
     (process, format!("http://{}", address("http")), address("user"))
 }
 
-fn owned(json: &mut Value, owner: &rcgen::KeyPair, shares: &[u8]) {
+pub(crate) fn owned(json: &mut Value, owner: &rcgen::KeyPair, shares: &[u8]) {
     json["WorkloadOwnerPubKeys"] = json!([hex::encode(owner.subject_public_key_info())]);
     json["SeedshareOwnerPubKeys"] = json!([hex::encode(shares)]);
 }
 
 /// PKCS #1 of an RSA key.
-fn pkcs1(key: &rcgen::KeyPair) -> Vec<u8> {
+pub(crate) fn pkcs1(key: &rcgen::KeyPair) -> Vec<u8> {
     key.subject_public_key_info()[24..].to_vec()
 }
 

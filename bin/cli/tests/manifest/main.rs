@@ -6,4 +6,5 @@ mod coordinator;
 mod files;
 mod generate;
 mod keys;
+mod secrets;
 mod support;
