@@ -32,7 +32,8 @@ join() { local IFS=,; echo "$*"; }
 for number in 0 1 2; do
     peer="http://127.0.0.1:$((first_port + 3 + number))"
     # claims are written all the time: without compaction etcd would keep every one of them
-    etcd --name "m$number" --data-dir "$folder/m$number" \
+    # in a session of its own: Ctrl-C is for `up`, which still needs it while it drains
+    setsid etcd --name "m$number" --data-dir "$folder/m$number" \
         --listen-client-urls "${urls[$number]}" --advertise-client-urls "${urls[$number]}" \
         --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
         --initial-cluster "$(join "${cluster[@]}")" --initial-cluster-state new \
