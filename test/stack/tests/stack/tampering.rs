@@ -431,7 +431,7 @@ async fn insider(up: &Up) -> Box<dyn FnMut(Message<'_>) -> Verdict + Send> {
     let flag = |name: &str| up.flag_of("gateway", name).unwrap();
     let identity = privatemode_mesh::join(&privatemode_mesh::MeshArgs {
         coordinator_mesh: vec![flag("--coordinator-mesh")],
-        coordinator: flag("--coordinator"),
+        coordinator: vec![flag("--coordinator")],
         expected_manifest: Some(flag("--expected-manifest").into()),
         platform: Some(privatemode_mesh::PlatformName::Simulated),
         workload_policy: Some(flag("--workload-policy").into()),
