@@ -128,6 +128,10 @@ fn check(config: &Config) -> anyhow::Result<(Arc<Engine>, GpuStatus)> {
     for url in config.secret_service.iter().filter(|url| !url.starts_with("https://")) {
         faults.add(format!("--secret-service: `{url}` is not of the form https://HOST:PORT"));
     }
+    // without etcd each of them has claims of its own, and a request would run once at each
+    if config.secret_service.len() > 1 && config.etcd.is_empty() {
+        faults.add("--secret-service is given several times, and --etcd not at all: several secret services share their claims in etcd only; name its members, or one secret service");
+    }
     for url in config.etcd.iter().filter(|url| !url.is_tls() && !url.is_loopback()) {
         faults.add(format!("--etcd {url}: secrets would cross the network in plain: use https"));
     }
